@@ -63,6 +63,10 @@ class Backend {
   virtual MemoryUse memory() const = 0;
 };
 
+// What every backend checks before a step: ids, places and counts in range.
+Result<void> validate_batch(const Batch& batch, const ModelConfig& config, int32_t n_pages,
+                            int32_t max_rows, int32_t max_logit_rows);
+
 inline size_t kv_export_size(const ModelConfig& c, int32_t n_positions) {
   return static_cast<size_t>(c.n_layers) * 2 * static_cast<size_t>(c.kv_width()) *
          static_cast<size_t>(n_positions);
