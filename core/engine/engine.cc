@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/engine.h"
+
+#include <algorithm>
+
+#include "core/engine/llama.h"
+
+namespace lamina {
+
+Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
+                                               const ModelConfig& config, const WeightMap& weights,
+                                               const EngineOptions& options) {
+  std::unique_ptr<Engine> engine(new Engine);
+  engine->options_ = options;
+  EngineOptions& o = engine->options_;
+  if (o.context == 0) o.context = config.max_positions;
+  if (o.context < 1 || o.n_sequences < 1 || o.max_rows < 1 || o.max_logit_rows < 1) {
+    return make_error(Code::kInvalidArgument,
+                      "context %d, sequences %d, rows %d, logit rows %d: all must be at least 1",
+                      o.context, o.n_sequences, o.max_rows, o.max_logit_rows);
+  }
+  LAMINA_ASSIGN(engine->graph_, build_llama(config, weights));
+  engine->rope_ = rope_frequencies(config, o.context);
+  const int64_t n_pages =
+      (int64_t{o.context} + kPageSize - 1) / kPageSize * o.n_sequences;
+  if (n_pages > INT32_MAX / kPageSize) {
+    return make_error(Code::kInvalidArgument, "%d sequences of %d positions are too many",
+                      o.n_sequences, o.context);
+  }
+  const KvShape kv{static_cast<int32_t>(n_pages), o.kv_dtype};
+  o.max_logit_rows = std::min(o.max_logit_rows, o.max_rows);
+  LAMINA_TRY(backend->prepare(engine->graph_, weights, kv, engine->rope_, o.max_rows,
+                              o.max_logit_rows));
+  engine->backend_ = std::move(backend);
+  engine->pool_ = std::make_unique<KvPool>(kv.n_pages);
+  return engine;
+}
+
+Result<Session> Engine::new_session(const Tokenizer* tokenizer, AtLimit at_limit) {
+  return Session::create(graph_.config, rope_, tokenizer, pool_.get(),
+                         {options_.context, at_limit});
+}
+
+Result<void> Engine::slide(Session& session) {
+  LAMINA_ASSIGN(const std::optional<SlideWork> work, session.begin_slide());
+  if (!work) return {};
+  std::vector<uint16_t> kv(kv_export_size(graph_.config, kPageSize));
+  LAMINA_TRY(backend_->export_kv({&work->from_page, 1}, kPageSize, kv));
+  session.turn_sinks(kv);
+  return backend_->import_kv({&work->to_page, 1}, kPageSize, kv);
+}
+
+Result<bool> Engine::step(std::span<Session* const> sessions, const OnEvent& on_event) {
+  batch_.clear();
+  std::vector<Session*> in_batch;
+  int32_t rows_left = options_.max_rows;
+  int32_t logits_left = options_.max_logit_rows;
+  const auto take = [&](Session* session) -> Result<void> {
+    if (rows_left == 0 || logits_left == 0) return {};
+    LAMINA_TRY(slide(*session));
+    LAMINA_ASSIGN(const int32_t rows, session->next(batch_, rows_left));
+    if (rows == 0) return {};
+    rows_left -= rows;
+    logits_left -= session->wants_logits();
+    in_batch.push_back(session);
+    return {};
+  };
+  const auto run = [&]() -> Result<void> {
+    for (Session* session : sessions) {
+      if (session->n_pending() == 1) LAMINA_TRY(take(session));
+    }
+    for (Session* session : sessions) {
+      if (session->n_pending() > 1) LAMINA_TRY(take(session));
+    }
+    if (in_batch.empty()) return {};
+    return backend_->submit(batch_);
+  };
+
+  Result<void> submitted = run();
+  if (submitted && in_batch.empty()) return false;
+  Result<StepOutput> output = submitted ? backend_->read() : Result<StepOutput>(submitted.error());
+  if (!output) {
+    for (Session* session : in_batch) session->undo_next();
+    return std::move(output).error();
+  }
+  std::span<const float> logits = output->logits;
+  const auto vocab = static_cast<size_t>(graph_.config.vocab_size);
+  for (Session* session : in_batch) {
+    if (!session->wants_logits()) continue;
+    const TokenEvent event = session->accept(logits.first(vocab));
+    logits = logits.subspan(vocab);
+    on_event(*session, event);
+  }
+  return true;
+}
+
+Result<void> Engine::generate(Session& session,
+                              const std::function<bool(const TokenEvent&)>& on_event) {
+  Session* const sessions[] = {&session};
+  while (!session.finished()) {
+    bool go_on = true;
+    LAMINA_ASSIGN(const bool worked, step(sessions, [&](Session&, const TokenEvent& event) {
+                    go_on = on_event(event);
+                  }));
+    LAMINA_CHECK(worked);
+    if (!go_on && !session.finished()) on_event(session.cancel());
+  }
+  return {};
+}
+
+Result<void> Engine::forward(std::span<const int32_t> ids, const OnLogits& on_logits) {
+  KvPages pages(pool_.get());
+  LAMINA_TRY(pages.reserve(static_cast<int32_t>(ids.size())));
+  const auto vocab = static_cast<size_t>(graph_.config.vocab_size);
+  const auto chunk = static_cast<size_t>(std::min(options_.max_rows, options_.max_logit_rows));
+  for (size_t start = 0; start < ids.size(); start += chunk) {
+    const size_t n = std::min(chunk, ids.size() - start);
+    batch_.clear();
+    batch_.sequences.push_back({pages.pages()});
+    for (size_t i = start; i < start + n; ++i) {
+      const auto position = static_cast<int32_t>(i);
+      batch_.rows.push_back({ids[i], position, position, 0, true});
+    }
+    LAMINA_TRY(backend_->submit(batch_));
+    LAMINA_ASSIGN(const StepOutput output, backend_->read());
+    for (size_t i = 0; i < n; ++i) {
+      on_logits(static_cast<int32_t>(start + i), output.logits.subspan(i * vocab, vocab));
+    }
+  }
+  return {};
+}
+
+Result<void> Engine::adopt(Session& session, Engine& from) {
+  if (graph_.config != from.graph_.config) {
+    return make_error(Code::kInvalidArgument, "a session can't move to an engine of another model");
+  }
+  std::vector<uint16_t> kv(kv_export_size(graph_.config, session.n_cached()));
+  LAMINA_TRY(from.backend_->export_kv(session.pages(), session.n_cached(), kv));
+  LAMINA_ASSIGN(const KvPages old, session.rebind(pool_.get()));
+  Result<void> imported = backend_->import_kv(session.pages(), session.n_cached(), kv);
+  if (!imported) session.drop_kv();
+  return imported;
+}
+
+}  // namespace lamina

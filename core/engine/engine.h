@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// A prepared backend with its KV pool, and the blocking loop that drives sessions on it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "core/engine/backend.h"
+#include "core/engine/kv_pool.h"
+#include "core/engine/session.h"
+
+namespace lamina {
+
+struct EngineOptions {
+  int32_t context = 0;          // positions of one sequence; 0 = the model's own limit
+  int32_t n_sequences = 1;      // sequences of that length that fit the cache together
+  int32_t max_rows = 512;       // rows of a step
+  int32_t max_logit_rows = 64;  // rows of a step that may want logits
+  KvDType kv_dtype = KvDType::kF16;
+};
+
+class Engine {
+ public:
+  // `weights` and what they point to outlive the engine.
+  static Result<std::unique_ptr<Engine>> create(std::unique_ptr<Backend> backend,
+                                                const ModelConfig& config,
+                                                const WeightMap& weights,
+                                                const EngineOptions& options);
+
+  Result<Session> new_session(const Tokenizer* tokenizer, AtLimit at_limit = AtLimit::kStop);
+
+  // One step for all unfinished `sessions` together, their decode rows first, prompts sharing the
+  // rest of max_rows; `on_event` gets each session's event. False when none had work.
+  using OnEvent = std::function<void(Session&, const TokenEvent&)>;
+  Result<bool> step(std::span<Session* const> sessions, const OnEvent& on_event);
+
+  // Runs one session's answer to its end. `on_event` returns false to cancel.
+  Result<void> generate(Session& session, const std::function<bool(const TokenEvent&)>& on_event);
+
+  // Logits of every position of `ids`, in order, in chunks; for scoring. Uses the pool's free pages
+  // and gives them back.
+  using OnLogits = std::function<void(int32_t position, std::span<const float> logits)>;
+  Result<void> forward(std::span<const int32_t> ids, const OnLogits& on_logits);
+
+  // Takes over a session that ran on `from`, with its KV: between two steps.
+  Result<void> adopt(Session& session, Engine& from);
+
+  Backend& backend() { return *backend_; }
+  KvPool& pool() { return *pool_; }
+  const Graph& graph() const { return graph_; }
+  const RopeFrequencies& rope() const { return rope_; }
+  const EngineOptions& options() const { return options_; }
+
+ private:
+  Engine() = default;
+  Result<void> slide(Session& session);
+
+  Graph graph_;
+  RopeFrequencies rope_;
+  EngineOptions options_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<KvPool> pool_;
+  Batch batch_;
+};
+
+}  // namespace lamina
