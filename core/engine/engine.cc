@@ -136,7 +136,7 @@ Result<void> Engine::adopt(Session& session, Engine& from) {
   }
   std::vector<uint16_t> kv(kv_export_size(graph_.config, session.n_cached()));
   LAMINA_TRY(from.backend_->export_kv(session.pages(), session.n_cached(), kv));
-  LAMINA_ASSIGN(const KvPages old, session.rebind(pool_.get()));
+  LAMINA_ASSIGN(const KvPages old, session.rebind(graph_.config, rope_, pool_.get()));
   Result<void> imported = backend_->import_kv(session.pages(), session.n_cached(), kv);
   if (!imported) session.drop_kv();
   return imported;

@@ -233,10 +233,13 @@ Result<Session> Session::fork() const {
   return copy;
 }
 
-Result<KvPages> Session::rebind(KvPool* pool) {
+Result<KvPages> Session::rebind(const ModelConfig& config, const RopeFrequencies& rope,
+                                KvPool* pool) {
   KvPages moved(pool);
   LAMINA_TRY(moved.reserve(n_cached_));
   std::swap(moved, pages_);
+  config_ = &config;
+  rope_ = &rope;
   return moved;
 }
 

@@ -112,9 +112,9 @@ class Session {
 
   // Forgets the KV (it will be recomputed), e.g. after the device was lost. Tokens stay.
   void drop_kv();
-  // Moves to the pool of another backend: takes pages there for all cached positions. The driver
-  // copies the contents from the old pages, which it must still hold: see Engine::adopt.
-  Result<KvPages> rebind(KvPool* pool);
+  // Moves to another engine of the same model: takes pages of `pool` for all cached positions and
+  // returns the old ones, from which the driver copies the contents (see Engine::adopt).
+  Result<KvPages> rebind(const ModelConfig& config, const RopeFrequencies& rope, KvPool* pool);
 
   bool finished() const { return finish_ != FinishReason::kNone; }
   FinishReason finish_reason() const { return finish_; }
