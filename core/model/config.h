@@ -22,10 +22,11 @@ struct RopeScaling {
   double factor = 1.0;
   double low_freq_factor = 1.0;               // llama3
   double high_freq_factor = 4.0;              // llama3
-  int32_t original_max_positions = 0;         // llama3, yarn, dynamic; 0 = config.max_positions
+  int32_t original_max_positions = 0;         // llama3, yarn; 0 = config.max_positions
   double attention_factor = 0.0;              // yarn; 0 = derive from factor (and mscale)
   double beta_fast = 32.0, beta_slow = 1.0;   // yarn
   double mscale = 0.0, mscale_all_dim = 0.0;  // yarn; 0 = not given
+  bool truncate = true;                       // yarn: correction range cut to whole dimensions
   bool operator==(const RopeScaling&) const = default;
 };
 

@@ -20,6 +20,10 @@
 namespace lamina {
 
 constexpr int kManifestVersion = 1;
+constexpr size_t kMaxManifestBytes = size_t{64} << 20;
+
+std::string shard_file_name(size_t index);  // "shards/00000.bin"
+std::string precision_name(DType dtype, int32_t group);  // "i8" "i8/32" "f16" "f32"
 
 struct ShardEntry {
   std::string file;    // "shards/00000.bin": only names of this form are accepted
