@@ -185,8 +185,10 @@ void ModelConfig::write(JsonWriter& out) const {
   out.member("tied_embeddings", tied_embeddings);
   out.member("attention_bias", attention_bias).member("mlp_bias", mlp_bias);
   out.key("bos_token");
-  if (bos_token < 0) out.null();
-  else out.value(bos_token);
+  if (bos_token < 0)
+    out.null();
+  else
+    out.value(bos_token);
   out.key("eos_tokens").begin_array();
   for (int32_t id : eos_tokens) out.value(id);
   out.end_array();
@@ -221,8 +223,8 @@ Result<ModelConfig> ModelConfig::from_manifest(const JsonValue& config) {
   }
   LAMINA_TRY(config.get_array("eos_tokens"));
   LAMINA_ASSIGN(c.eos_tokens, read_token_list(config, "eos_tokens", c.vocab_size));
-  LAMINA_TRY(check_heads(c, config.find("n_heads"), config.find("n_kv_heads"),
-                         config.find("head_dim")));
+  LAMINA_TRY(
+      check_heads(c, config.find("n_heads"), config.find("n_kv_heads"), config.find("head_dim")));
   return c;
 }
 

@@ -24,8 +24,8 @@ Result<void> check_architecture(const JsonValue& config) {
       return {};
     }
   }
-  return names.first_child().error(
-      Code::kUnsupported, "only LlamaForCausalLM and MistralForCausalLM are supported");
+  return names.first_child().error(Code::kUnsupported,
+                                   "only LlamaForCausalLM and MistralForCausalLM are supported");
 }
 
 Result<void> check_features(const JsonValue& config) {
@@ -119,12 +119,13 @@ Result<void> read_hf_rope(const JsonValue& config, ModelConfig* c) {
   if (r.type == RopeType::kLlama3 || r.type == RopeType::kYarn) {
     // The config's own field wins over the one among the parameters.
     LAMINA_ASSIGN(const int64_t original,
-                  config.get_int_or("original_max_position_embeddings", r.original_max_positions,
-                                    1, kMaxPositions));
+                  config.get_int_or("original_max_position_embeddings", r.original_max_positions, 1,
+                                    kMaxPositions));
     r.original_max_positions = static_cast<int32_t>(original);
   }
   if (r.factor == 0.0) {
-    const int32_t original = r.original_max_positions > 0 ? r.original_max_positions : c->max_positions;
+    const int32_t original =
+        r.original_max_positions > 0 ? r.original_max_positions : c->max_positions;
     r.factor = static_cast<double>(c->max_positions) / original;
     if (r.factor < 1.0) {
       return rope.error(Code::kInvalidModel,

@@ -120,8 +120,8 @@ class Checker {
     for (size_t i = 1; i < regions_.size(); ++i) {
       const Region& before = regions_[i - 1];
       if (before.shard == regions_[i].shard && before.end > regions_[i].begin) {
-        return fail(*regions_[i].tensor, "overlaps " + *before.tensor + " in " +
-                                             m_.shards[before.shard].file);
+        return fail(*regions_[i].tensor,
+                    "overlaps " + *before.tensor + " in " + m_.shards[before.shard].file);
       }
     }
     return {};
@@ -142,8 +142,8 @@ class Checker {
         const bool attention = name[0] == 'q' || name[0] == 'a';
         const std::string& said = attention ? m_.layers[n].attention : m_.layers[n].mlp;
         if (precision[prefix + name] != said) {
-          return fail(prefix + name, "is " + precision[prefix + name] + ", but layers says " +
-                                         quote(said));
+          return fail(prefix + name,
+                      "is " + precision[prefix + name] + ", but layers says " + quote(said));
         }
       }
     }

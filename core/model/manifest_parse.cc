@@ -172,9 +172,8 @@ Result<void> read_tables(const JsonValue& root, Manifest* m) {
   }));
   LAMINA_TRY(read_list(root, "layers", static_cast<size_t>(m->config.n_layers),
                        [&](const JsonValue& v, size_t) { return read_layer(v, &m->layers); }));
-  LAMINA_TRY(read_list(root, "shards", kMaxShards, [&](const JsonValue& v, size_t i) {
-    return read_shard(v, i, &m->shards);
-  }));
+  LAMINA_TRY(read_list(root, "shards", kMaxShards,
+                       [&](const JsonValue& v, size_t i) { return read_shard(v, i, &m->shards); }));
   return read_list(root, "tensors", kMaxTensors,
                    [&](const JsonValue& v, size_t) { return read_tensor(v, &m->tensors); });
 }

@@ -17,8 +17,8 @@ constexpr double kPi = 3.14159265358979323846;
 // base^(2i/dim)
 float power(double base, int32_t i, int32_t dim) {
   const float exponent = static_cast<float>(2 * i) / static_cast<float>(dim);
-  return static_cast<float>(std::pow(static_cast<double>(static_cast<float>(base)),
-                                     static_cast<double>(exponent)));
+  return static_cast<float>(
+      std::pow(static_cast<double>(static_cast<float>(base)), static_cast<double>(exponent)));
 }
 
 std::vector<float> plain(double base, int32_t dim) {
@@ -84,8 +84,9 @@ std::vector<float> yarn(const ModelConfig& c) {
   std::vector<float> inv(static_cast<size_t>(c.head_dim / 2));
   for (int32_t i = 0; i < c.head_dim / 2; ++i) {
     const float p = power(c.rope_theta, i, c.head_dim);
-    const float ramp = std::clamp((static_cast<float>(i) - static_cast<float>(low)) /
-                                      static_cast<float>(high - low), 0.0f, 1.0f);
+    const float ramp = std::clamp(
+        (static_cast<float>(i) - static_cast<float>(low)) / static_cast<float>(high - low), 0.0f,
+        1.0f);
     const float keep = 1.0f - ramp;
     const float stretched = 1.0f / (static_cast<float>(r.factor) * p);
     inv[static_cast<size_t>(i)] = stretched * (1.0f - keep) + (1.0f / p) * keep;

@@ -18,11 +18,11 @@ struct KnownType {
   std::string_view name;
   uint64_t bits;
 };
-constexpr KnownType kKnownTypes[] = {
-    {"F32", 32}, {"F16", 16},     {"BF16", 16},    {"F64", 64},     {"I64", 64}, {"I32", 32},
-    {"I16", 16}, {"I8", 8},       {"U8", 8},       {"U16", 16},     {"U32", 32}, {"U64", 64},
-    {"BOOL", 8}, {"F8_E4M3", 8},  {"F8_E5M2", 8},  {"F8_E8M0", 8},  {"C64", 64}, {"F4", 4},
-    {"F6_E2M3", 6}, {"F6_E3M2", 6}};
+constexpr KnownType kKnownTypes[] = {{"F32", 32}, {"F16", 16},    {"BF16", 16},   {"F64", 64},
+                                     {"I64", 64}, {"I32", 32},    {"I16", 16},    {"I8", 8},
+                                     {"U8", 8},   {"U16", 16},    {"U32", 32},    {"U64", 64},
+                                     {"BOOL", 8}, {"F8_E4M3", 8}, {"F8_E5M2", 8}, {"F8_E8M0", 8},
+                                     {"C64", 64}, {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}};
 
 Result<uint64_t> bits_of(const JsonValue& dtype) {
   for (const KnownType& t : kKnownTypes) {
@@ -165,9 +165,9 @@ Result<SafetensorsFile> SafetensorsFile::read(const ByteSource& source) {
 }
 
 const SafetensorsEntry* SafetensorsFile::find(std::string_view name) const {
-  const auto at = std::lower_bound(
-      entries_.begin(), entries_.end(), name,
-      [](const SafetensorsEntry& e, std::string_view n) { return e.name < n; });
+  const auto at =
+      std::lower_bound(entries_.begin(), entries_.end(), name,
+                       [](const SafetensorsEntry& e, std::string_view n) { return e.name < n; });
   return at != entries_.end() && at->name == name ? &*at : nullptr;
 }
 

@@ -37,7 +37,7 @@ class SafetensorsFile {
 
 // model.safetensors.index.json: which file holds which tensor.
 struct SafetensorsIndex {
-  std::vector<std::string> files;                // plain names ending in .safetensors, sorted
+  std::vector<std::string> files;                      // plain names ending in .safetensors, sorted
   std::map<std::string, size_t, std::less<>> tensors;  // name to index into files
 
   static Result<SafetensorsIndex> parse(std::string_view json, std::string_view what);

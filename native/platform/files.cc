@@ -61,7 +61,8 @@ Result<FileState> file_state(int fd, const std::string& path) {
   struct stat s {};
   if (::fstat(fd, &s) != 0) return os_error("examine", path, errno);
   return FileState{static_cast<uint64_t>(s.st_dev), static_cast<uint64_t>(s.st_ino),
-                   static_cast<uint64_t>(s.st_size), nanoseconds(s.st_mtim), nanoseconds(s.st_ctim)};
+                   static_cast<uint64_t>(s.st_size), nanoseconds(s.st_mtim),
+                   nanoseconds(s.st_ctim)};
 }
 
 bool file_exists(const std::string& path) {
@@ -79,9 +80,8 @@ Result<void> read_exactly(int fd, const std::string& path, uint64_t offset,
   size_t done = 0;
   while (done < out.size()) {
     const size_t want = std::min(out.size() - done, size_t{1} << 30);
-    const ssize_t n = retry([&] {
-      return ::pread(fd, out.data() + done, want, static_cast<off_t>(offset + done));
-    });
+    const ssize_t n = retry(
+        [&] { return ::pread(fd, out.data() + done, want, static_cast<off_t>(offset + done)); });
     if (n < 0) return os_error("read", path, errno);
     if (n == 0) {
       return make_error(Code::kIntegrity, "%s: ends at byte %llu, needed %zu bytes at %llu",

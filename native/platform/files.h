@@ -61,8 +61,8 @@ Result<void> sync_directory(const std::string& path);
 Result<void> make_directories(const std::string& path);  // like mkdir -p
 
 std::string join_path(std::string_view directory, std::string_view name);
-std::string parent_path(std::string_view path);   // "." for a plain name
-std::string base_name(std::string_view path);     // last part, trailing slashes ignored
+std::string parent_path(std::string_view path);  // "." for a plain name
+std::string base_name(std::string_view path);    // last part, trailing slashes ignored
 
 // A file as a ByteSource, by pread.
 class FileSource final : public ByteSource {

@@ -44,8 +44,8 @@ Result<Mapping> Mapping::anonymous(size_t bytes) {
     return make_error(Code::kOutOfMemory, "cannot reserve %zu MiB of memory", size >> 20);
   }
   auto* base = static_cast<std::byte*>(address);
-  const size_t skip = round_up(reinterpret_cast<uintptr_t>(base), kHugePage) -
-                      reinterpret_cast<uintptr_t>(base);
+  const size_t skip =
+      round_up(reinterpret_cast<uintptr_t>(base), kHugePage) - reinterpret_cast<uintptr_t>(base);
   if (skip > 0) ::munmap(base, skip);
   if (skip < kHugePage) ::munmap(base + skip + size, kHugePage - skip);
   ::madvise(base + skip, size, MADV_HUGEPAGE);  // refused where the kernel has none: no harm

@@ -89,8 +89,9 @@ class Loader {
     LAMINA_TRY(open_files());
     LAMINA_TRY(read_tokenizer());
     LAMINA_TRY(choose_mode());
-    LAMINA_TRY(model_->stats.mode == LoadMode::kHuge ? read_weights(shards_, context_, model_.get())
-                                                     : map_weights(shards_, context_, model_.get()));
+    LAMINA_TRY(model_->stats.mode == LoadMode::kHuge
+                   ? read_weights(shards_, context_, model_.get())
+                   : map_weights(shards_, context_, model_.get()));
     LAMINA_TRY(remember());
     model_->stats.seconds = now_seconds() - start;
     return std::move(model_);
@@ -126,7 +127,8 @@ class Loader {
     }
     for (const FileEntry& f : m.files) {
       LAMINA_ASSIGN(const OpenShard file, open_checked(directory_, f.file, f.bytes));
-      LAMINA_ASSIGN(const std::string digest, hash_file(file.fd.get(), file.path, f.bytes, context_));
+      LAMINA_ASSIGN(const std::string digest,
+                    hash_file(file.fd.get(), file.path, f.bytes, context_));
       LAMINA_TRY(check_digest(file.path, digest, f.sha256));
     }
     for (const TensorEntry& t : m.tensors) {

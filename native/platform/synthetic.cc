@@ -50,8 +50,11 @@ ModelConfig shape(int32_t hidden, int32_t intermediate, int32_t layers, int32_t 
 
 void make_llama3(ModelConfig* c, double factor) {
   c->rope_theta = 500000.0;
-  c->rope = {.type = RopeType::kLlama3, .factor = factor, .low_freq_factor = 1.0,
-             .high_freq_factor = 4.0, .original_max_positions = 8192};
+  c->rope = {.type = RopeType::kLlama3,
+             .factor = factor,
+             .low_freq_factor = 1.0,
+             .high_freq_factor = 4.0,
+             .original_max_positions = 8192};
 }
 
 std::optional<ModelConfig> config_of(const std::string& name) {

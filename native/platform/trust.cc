@@ -23,7 +23,9 @@ constexpr size_t kMaxManifest = size_t{64} << 20;
 template <auto Free>
 struct Deleter {
   template <typename T>
-  void operator()(T* p) const { Free(p); }
+  void operator()(T* p) const {
+    Free(p);
+  }
 };
 using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
 using DigestContext = std::unique_ptr<EVP_MD_CTX, Deleter<EVP_MD_CTX_free>>;
@@ -31,8 +33,8 @@ using Bio = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
 
 std::string base64(const unsigned char* bytes, size_t n) {
   std::string text((n + 2) / 3 * 4 + 1, '\0');
-  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), bytes,
-                                     static_cast<int>(n));
+  const int length =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), bytes, static_cast<int>(n));
   text.resize(static_cast<size_t>(length));
   return text;
 }
@@ -41,8 +43,9 @@ std::string base64(const unsigned char* bytes, size_t n) {
 bool parse_base64(std::string_view text, unsigned char* out, size_t n) {
   if (text.size() != (n + 2) / 3 * 4) return false;
   std::vector<unsigned char> bytes(text.size() / 4 * 3);
-  const int length = EVP_DecodeBlock(bytes.data(), reinterpret_cast<const unsigned char*>(text.data()),
-                                     static_cast<int>(text.size()));
+  const int length =
+      EVP_DecodeBlock(bytes.data(), reinterpret_cast<const unsigned char*>(text.data()),
+                      static_cast<int>(text.size()));
   if (length != static_cast<int>(bytes.size()) || base64(bytes.data(), n) != text) return false;
   std::copy_n(bytes.begin(), n, out);
   return true;
@@ -83,8 +86,8 @@ Result<std::string> private_pem(const EVP_PKEY* key) {
 }
 
 bool verifies(const PublicKey& key, std::string_view bytes, const unsigned char* signature) {
-  const Key pkey(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, key.bytes.data(),
-                                             key.bytes.size()));
+  const Key pkey(
+      EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, key.bytes.data(), key.bytes.size()));
   const DigestContext context(EVP_MD_CTX_new());
   if (!pkey || !context) return false;
   if (EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, pkey.get()) != 1) return false;
@@ -123,7 +126,8 @@ std::string PublicKey::text() const {
 
 std::string PublicKey::fingerprint() const {
   const std::string hex = sha256_hex(std::as_bytes(std::span(bytes)));
-  return hex.substr(0, 4) + "-" + hex.substr(4, 4) + "-" + hex.substr(8, 4) + "-" + hex.substr(12, 4);
+  return hex.substr(0, 4) + "-" + hex.substr(4, 4) + "-" + hex.substr(8, 4) + "-" +
+         hex.substr(12, 4);
 }
 
 Result<PublicKey> parse_public_key(std::string_view text) {
@@ -230,9 +234,8 @@ Result<SignatureFacts> check_signature(std::string_view bytes,
                       "after signing, or the signature belongs to another model",
                       model.c_str(), signer.fingerprint().c_str());
   }
-  const bool trusted = policy.pinned.empty()
-                           ? contains(policy.known, signer)
-                           : contains(policy.pinned, signer);
+  const bool trusted =
+      policy.pinned.empty() ? contains(policy.known, signer) : contains(policy.pinned, signer);
   if (trusted) return SignatureFacts{SignatureKind::kTrusted, signer};
   if (!needed) return SignatureFacts{SignatureKind::kUnknownSigner, signer};
   return make_error(Code::kIntegrity, "%s: signed by key %s (%s), which is not %s", model.c_str(),

@@ -11,8 +11,8 @@ namespace lamina {
 
 namespace {
 
-constexpr uint64_t kHashStep = uint64_t{1} << 20;   // read, then hashed while still in cache
-constexpr uint64_t kReadStep = uint64_t{8} << 20;   // one thread's portion
+constexpr uint64_t kHashStep = uint64_t{1} << 20;  // read, then hashed while still in cache
+constexpr uint64_t kReadStep = uint64_t{8} << 20;  // one thread's portion
 
 // Bytes of a shard and where they belong in memory.
 struct Piece {
@@ -47,10 +47,12 @@ void append_pieces(const TensorEntry& t, const TensorPart& p, const WeightView& 
   const auto begin = static_cast<size_t>(p.row_begin);
   const auto rows = static_cast<size_t>(p.rows);
   auto* values = static_cast<std::byte*>(const_cast<void*>(whole.values));
-  out->push_back({p.shard, p.offset, rows * t.shape.row_bytes(), values + begin * t.shape.row_bytes()});
+  out->push_back(
+      {p.shard, p.offset, rows * t.shape.row_bytes(), values + begin * t.shape.row_bytes()});
   if (t.shape.dtype != DType::kI8) return;
   const size_t row_scales = t.shape.scales_per_row();
-  auto* scales = reinterpret_cast<std::byte*>(const_cast<float*>(whole.scales + begin * row_scales));
+  auto* scales =
+      reinterpret_cast<std::byte*>(const_cast<float*>(whole.scales + begin * row_scales));
   out->push_back({p.shard, p.scale_offset, rows * row_scales * sizeof(float), scales});
 }
 
@@ -111,7 +113,8 @@ std::vector<Task> plan(const std::vector<OpenShard>& shards, std::vector<Piece> 
       }
       const Piece& p = pieces[i];
       for (uint64_t at = 0; at < p.bytes; at += kReadStep) {
-        const Piece portion{p.shard, p.offset + at, std::min(kReadStep, p.bytes - at), p.target + at};
+        const Piece portion{p.shard, p.offset + at, std::min(kReadStep, p.bytes - at),
+                            p.target + at};
         tasks.push_back({s, {portion}});
       }
     }
