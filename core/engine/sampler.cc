@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace lamina {
+
+namespace {
+
+constexpr float kLowest = -std::numeric_limits<float>::infinity();
+
+// Better logit first; of equals, the lower token. A strict total order, so the first k of a
+// selection are the same set whatever algorithm selects.
+constexpr auto kBetter = [](const auto& a, const auto& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+};
+
+Result<void> check(const char* name, double value, double low, double high) {
+  if (value >= low && value <= high) return {};
+  return make_error(Code::kInvalidArgument, "%s is %g, must be from %g to %g", name, value, low,
+                    high);
+}
+
+double log_sum_exp(std::span<const float> logits) {
+  const float most = logits[static_cast<size_t>(argmax(logits))];
+  double sum = 0.0;
+  for (float l : logits) {
+    if (!std::isnan(l)) sum += std::exp(static_cast<double>(l) - most);
+  }
+  return most + std::log(sum);
+}
+
+}  // namespace
+
+Result<void> SamplingParams::validate(int32_t vocab_size) const {
+  LAMINA_TRY(check("temperature", temperature, 0, 100));
+  LAMINA_TRY(check("top-k", top_k, 0, std::numeric_limits<int32_t>::max()));
+  LAMINA_TRY(check("top-p", top_p, 0, 1));
+  LAMINA_TRY(check("min-p", min_p, 0, 1));
+  LAMINA_TRY(check("repeat-penalty", repeat_penalty, 0.01, 100));
+  LAMINA_TRY(check("presence-penalty", presence_penalty, -100, 100));
+  LAMINA_TRY(check("frequency-penalty", frequency_penalty, -100, 100));
+  LAMINA_TRY(check("repeat-last-n", repeat_last_n, -1, 1 << 20));
+  for (const auto& [token, bias] : logit_bias) {
+    LAMINA_TRY(check("logit-bias token", token, 0, vocab_size - 1));
+    if (bias != kLowest) LAMINA_TRY(check("logit-bias", bias, -1e6, 1e6));
+  }
+  return {};
+}
+
+Sampler::Sampler(const SamplingParams& params) : params_(params), random_(params.seed) {}
+
+void Sampler::accept(int32_t token) {
+  const int32_t n = params_.repeat_last_n;
+  if (n == 0) return;
+  if (n < 0 || window_.size() < static_cast<size_t>(n)) {
+    window_.push_back(token);
+    return;
+  }
+  window_[window_next_] = token;
+  window_next_ = (window_next_ + 1) % window_.size();
+}
+
+bool Sampler::adjusts_logits() const {
+  const bool penalties = params_.repeat_penalty != 1.0f || params_.presence_penalty != 0.0f ||
+                         params_.frequency_penalty != 0.0f;
+  return !params_.logit_bias.empty() || (penalties && !window_.empty());
+}
+
+void Sampler::penalize(std::span<float> logits) {
+  sorted_window_ = window_;
+  std::ranges::sort(sorted_window_);
+  for (size_t i = 0; i < sorted_window_.size();) {
+    const int32_t token = sorted_window_[i];
+    size_t end = i;
+    while (end < sorted_window_.size() && sorted_window_[end] == token) ++end;
+    if (static_cast<size_t>(token) < logits.size()) {
+      float& logit = logits[static_cast<size_t>(token)];
+      logit = logit > 0 ? logit / params_.repeat_penalty : logit * params_.repeat_penalty;
+      logit -= params_.presence_penalty +
+               params_.frequency_penalty * static_cast<float>(end - i);
+    }
+    i = end;
+  }
+}
+
+void Sampler::adjust(std::span<float> logits) {
+  for (const auto& [token, bias] : params_.logit_bias) logits[static_cast<size_t>(token)] += bias;
+  penalize(logits);
+}
+
+int32_t Sampler::sample(std::span<const float> logits) {
+  LAMINA_CHECK(!logits.empty());
+  if (adjusts_logits()) {
+    adjusted_.assign(logits.begin(), logits.end());
+    adjust(adjusted_);
+    logits = adjusted_;
+  }
+  if (params_.temperature <= 0.0f || params_.top_k == 1) return argmax(logits);
+
+  candidates_.clear();
+  candidates_.reserve(logits.size());
+  const float best = logits[static_cast<size_t>(argmax(logits))];
+  if (best == kLowest || std::isnan(best)) return argmax(logits);
+  double total = 0.0;  // of e^(logit - best), before any cut but top-k's
+  const bool top_k = params_.top_k > 0 && static_cast<size_t>(params_.top_k) < logits.size();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (std::isnan(logits[i]) || logits[i] == kLowest) continue;
+    candidates_.push_back({logits[i], static_cast<int32_t>(i)});
+    if (!top_k) total += exp_f32(logits[i] - best);
+  }
+  if (top_k && static_cast<size_t>(params_.top_k) < candidates_.size()) {
+    std::nth_element(candidates_.begin(), candidates_.begin() + params_.top_k, candidates_.end(),
+                     kBetter);
+    candidates_.resize(static_cast<size_t>(params_.top_k));
+  }
+  if (top_k) {
+    std::ranges::sort(candidates_, kBetter);
+    for (const Candidate& c : candidates_) total += exp_f32(c.logit - best);
+  }
+  return draw(cut_top_p(total));
+}
+
+// Sorts as many candidates as top-p and min-p let live; returns how many. Sorting goes in growing
+// pieces, because the survivors are usually few.
+size_t Sampler::cut_top_p(double total) {
+  const float best = std::ranges::min_element(candidates_, kBetter)->logit;
+  const double wanted = params_.top_p < 1.0f ? params_.top_p * total : 2.0 * total;
+  double mass = 0.0;
+  size_t n = 0;
+  for (size_t sorted = 0; sorted < candidates_.size();) {
+    const size_t end = std::min(candidates_.size(), std::max<size_t>(256, 4 * sorted));
+    const auto first = candidates_.begin() + static_cast<std::ptrdiff_t>(sorted);
+    const auto last = candidates_.begin() + static_cast<std::ptrdiff_t>(end);
+    if (end < candidates_.size()) std::nth_element(first, last, candidates_.end(), kBetter);
+    std::sort(first, last, kBetter);
+    for (; n < end; ++n) {
+      const float weight = exp_f32(candidates_[n].logit - best);
+      const bool done = n > 0 && (mass >= wanted || weight < params_.min_p || weight == 0.0f);
+      if (done) return n;
+      mass += weight;
+    }
+    sorted = end;
+  }
+  return n;
+}
+
+// One of the first n candidates, by their probabilities at the temperature.
+int32_t Sampler::draw(size_t n) {
+  const float best = candidates_[0].logit;
+  const float inverse = 1.0f / params_.temperature;
+  double total = 0.0;
+  for (size_t i = 0; i < n; ++i) total += exp_f32((candidates_[i].logit - best) * inverse);
+  double left = static_cast<double>(random_.next_unit()) * total;
+  for (size_t i = 0; i < n; ++i) {
+    left -= exp_f32((candidates_[i].logit - best) * inverse);
+    if (left < 0.0) return candidates_[i].token;
+  }
+  return candidates_[0].token;
+}
+
+int32_t argmax(std::span<const float> logits) {
+  size_t best = 0;
+  float most = std::isnan(logits[0]) ? kLowest : logits[0];
+  for (size_t i = 1; i < logits.size(); ++i) {
+    if (logits[i] > most) {
+      most = logits[i];
+      best = i;
+    }
+  }
+  return static_cast<int32_t>(best);
+}
+
+double log_probability(std::span<const float> logits, int32_t token) {
+  return static_cast<double>(logits[static_cast<size_t>(token)]) - log_sum_exp(logits);
+}
+
+std::vector<std::pair<int32_t, double>> top_log_probabilities(std::span<const float> logits,
+                                                              size_t n) {
+  const double total = log_sum_exp(logits);
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (!std::isnan(logits[i])) ids.push_back(static_cast<int32_t>(i));
+  }
+  n = std::min(n, ids.size());
+  const auto better = [&](int32_t a, int32_t b) {
+    const float la = logits[static_cast<size_t>(a)], lb = logits[static_cast<size_t>(b)];
+    return la != lb ? la > lb : a < b;
+  };
+  std::partial_sort(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n), ids.end(), better);
+  std::vector<std::pair<int32_t, double>> top;
+  for (size_t i = 0; i < n; ++i) top.emplace_back(ids[i], logits[static_cast<size_t>(ids[i])] - total);
+  return top;
+}
+
+}  // namespace lamina
