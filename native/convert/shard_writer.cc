@@ -14,6 +14,7 @@ namespace lamina {
 
 namespace {
 
+constexpr uint64_t kWriteBehind = uint64_t{8} << 20;
 constexpr size_t kBlockElements = size_t{1} << 18;  // 1 MiB of f32
 
 // A file written from start to end, hashed on the way.
@@ -31,6 +32,12 @@ class ShardFile {
     LAMINA_TRY(write_exactly(fd_.get(), path_, bytes));
     sha_.update(bytes);
     position_ += bytes.size();
+    if (position_ - started_ >= kWriteBehind) {
+      // Let the disk begin now, so that the sync at the end has little left to wait for.
+      ::sync_file_range(fd_.get(), static_cast<off_t>(started_),
+                        static_cast<off_t>(position_ - started_), SYNC_FILE_RANGE_WRITE);
+      started_ = position_;
+    }
     return {};
   }
 
@@ -50,6 +57,7 @@ class ShardFile {
   FileDescriptor fd_;
   Sha256 sha_;
   uint64_t position_ = 0;
+  uint64_t started_ = 0;  // up to here, writing to disk has begun
 };
 
 class Writer {
