@@ -204,7 +204,10 @@ TokenEvent Session::cancel() {
 TokenEvent Session::finish(FinishReason reason, int32_t token) {
   finish_ = reason;
   TokenEvent event{token, {}, reason};
-  if (text_ && !text_->stopped()) event.text = text_->flush();
+  if (!decoder_ || text_->stopped()) return event;
+  event.text = text_->push(decoder_->finish());
+  event.text += text_->flush();
+  if (text_->stopped()) finish_ = event.finish = FinishReason::kStop;
   return event;
 }
 
