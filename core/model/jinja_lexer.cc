@@ -22,9 +22,9 @@ namespace lamina::jinja {
 namespace {
 
 // Longest first, so that the first that fits is right.
-constexpr std::array<std::string_view, 28> kOperators = {
-    "==", "!=", ">=", "<=", "//", "**", "+", "-", "/", "*", "%", "~", "[", "]",
-    "(",  ")",  "{",  "}",  "<",  ">",  "=", ".", ":", "|", ",", ";", "!", "@"};
+constexpr std::array<std::string_view, 26> kOperators = {
+    "==", "!=", ">=", "<=", "//", "**", "+", "-", "/", "*", "%", "~", "[",
+    "]",  "(",  ")",  "{",  "}",  "<",  ">", "=", ".", ":", "|", ",", ";"};
 constexpr size_t kMaxNumberChars = 40;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -54,12 +54,14 @@ class Lexer {
   Result<std::vector<Token>> run();
 
  private:
-  std::string_view rest() const { return std::string_view(source_).substr(at_); }
+  std::string_view from(size_t i) const { return std::string_view(source_).substr(i); }
+  std::string_view rest() const { return from(at_); }
   bool looking_at(std::string_view text) const { return rest().starts_with(text); }
   char here() const { return at_ < source_.size() ? source_[at_] : '\0'; }
   Error fail(const char* what) const;
   Error fail_at(uint32_t line, const char* what) const;
   void advance(size_t to);  // counts lines
+  size_t space_from(size_t i) const;  // one past the white space at i
   void skip_space();
   void emit(TokenKind kind, std::string text = {});
   void emit_data(size_t begin, size_t end);
@@ -101,7 +103,9 @@ void Lexer::advance(size_t to) {
   at_ = to;
 }
 
-void Lexer::skip_space() { advance(at_ + strip_space(rest(), true, false).begin); }
+size_t Lexer::space_from(size_t i) const { return i + strip_space(from(i), true, false).begin; }
+
+void Lexer::skip_space() { advance(space_from(at_)); }
 
 void Lexer::emit(TokenKind kind, std::string text) {
   Token token;
@@ -203,21 +207,15 @@ Result<void> Lexer::raw_body(uint32_t line) {
        tag = source_.find("{%", tag + 1)) {
     size_t i = tag + 2;
     if (i < source_.size() && (source_[i] == '-' || source_[i] == '+')) ++i;
-    const std::string_view after = std::string_view(source_).substr(i);
-    i += strip_space(after, true, false).begin;
-    if (!std::string_view(source_).substr(i).starts_with("endraw")) continue;
-    i += 6;
-    i += strip_space(std::string_view(source_).substr(i), true, false).begin;
-    const size_t resume = at_;
-    const uint32_t resume_line = line_;
-    const size_t end = trimmed_end(begin, tag);
-    advance(i);
-    if (!close_block_like("%}")) {
-      at_ = resume;
-      line_ = resume_line;
+    i = space_from(i);
+    if (!from(i).starts_with("endraw")) continue;
+    i = space_from(i + 6);
+    if (!from(i).starts_with("%}") && !from(i).starts_with("-%}") && !from(i).starts_with("+%}")) {
       continue;
     }
-    emit_data(begin, end);
+    emit_data(begin, trimmed_end(begin, tag));
+    advance(i);
+    close_block_like("%}");
     return {};
   }
   return fail_at(line, "{% raw %} is not closed by {% endraw %}");
@@ -392,7 +390,7 @@ Result<size_t> Lexer::escape(std::string_view body, size_t i, std::string& out) 
 
 Result<void> Lexer::op() {
   for (std::string_view op : kOperators) {
-    if (!looking_at(op) || op == "!" || op == "@") continue;
+    if (!looking_at(op)) continue;
     const char c = op[0];
     if (c == '(') open_.push_back(')');
     if (c == '[') open_.push_back(']');

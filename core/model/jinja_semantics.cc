@@ -10,6 +10,16 @@
 
 namespace lamina::jinja {
 
+Result<void> spend_lookup(Budget& budget, size_t members, size_t key_bytes) {
+  return budget.spend_steps((1 + members / 8) * (1 + key_bytes / 32));
+}
+
+Result<const Value*> lookup(Budget& budget, const Dict& dict, const Value& key) {
+  const size_t key_bytes = key.is(Kind::kString) ? key.as_bytes().size() : 0;
+  LAMINA_TRY(spend_lookup(budget, dict.members.size(), key_bytes));
+  return dict.find(key);
+}
+
 namespace {
 
 Result<bool> lists_equal(Budget& budget, const List& a, const List& b) {
@@ -24,8 +34,7 @@ Result<bool> lists_equal(Budget& budget, const List& a, const List& b) {
 Result<bool> dicts_equal(Budget& budget, const Dict& a, const Dict& b) {
   if (a.members.size() != b.members.size()) return false;
   for (const auto& [key, value] : a.members) {
-    LAMINA_TRY(budget.spend_steps(b.members.size()));
-    const Value* other = b.find(key);
+    LAMINA_ASSIGN(const Value* other, lookup(budget, b, key));
     if (other == nullptr) return false;
     LAMINA_ASSIGN(const bool same, equals(budget, value, *other));
     if (!same) return false;
@@ -96,8 +105,8 @@ Result<bool> contains(Budget& budget, const Value& container, const Value& item)
     return false;
   }
   if (!container.is(Kind::kDict)) return type_error("'in'", container);
-  LAMINA_TRY(budget.spend_steps(container.as_dict().members.size()));
-  return container.as_dict().find(item) != nullptr;
+  LAMINA_ASSIGN(const Value* found, lookup(budget, container.as_dict(), item));
+  return found != nullptr;
 }
 
 Result<int64_t> length(Budget& budget, const Value& value) {
@@ -135,7 +144,10 @@ Result<Value> keys(Heap& heap, const Dict& dict) {
 }  // namespace
 
 Result<const List*> iterate(Budget& budget, Heap& heap, const Value& value) {
-  if (value.is(Kind::kList)) return &value.as_list();
+  if (value.is(Kind::kList)) {
+    LAMINA_TRY(budget.spend_steps(value.as_list().items.size() / 8));
+    return &value.as_list();
+  }
   Value items;
   if (value.is(Kind::kString)) {
     LAMINA_ASSIGN(items, characters(budget, heap, value.as_text()));

@@ -16,6 +16,11 @@ Result<bool> equals(Budget& budget, const Value& a, const Value& b);
 constexpr int kUnordered = 2;
 Result<int> compare(Budget& budget, const Value& a, const Value& b);
 
+// Charges a search of a key among `members` keys.
+Result<void> spend_lookup(Budget& budget, size_t members, size_t key_bytes);
+// dict[key], null if it is not there.
+Result<const Value*> lookup(Budget& budget, const Dict& dict, const Value& key);
+
 // `item in container`
 Result<bool> contains(Budget& budget, const Value& container, const Value& item);
 // In code points for strings.
