@@ -3,23 +3,16 @@
 
 #include <string>
 
-namespace lamina {
+namespace lamina::cpu {
 
-// What the processor offers and the operating system lets programs use. Read once, from the
-// processor itself.
+// What this machine, its operating system included, can run of what the kernels need.
 struct CpuFeatures {
-  std::string name;  // "AMD EPYC 9654", or the architecture where the processor has no name
-  bool avx2 = false;         // AVX2, FMA and F16C together
-  bool avx_vnni = false;     // vpdpbusd on 256 bits, VEX encoded
-  bool avx512 = false;       // F, BW, DQ and VL together
-  bool avx512_vnni = false;  // with avx512
-  bool avx512_bf16 = false;
-  bool neon = false;
+  std::string name;         // "AMD EPYC 9R45", as the CPU says
+  bool avx2 = false;        // with FMA and F16C
+  bool avx512vnni = false;  // F BW DQ VL VNNI, with the above
   bool neon_dotprod = false;
-
-  std::string to_text() const;  // "avx2 avx512 avx512vnni"
 };
 
 const CpuFeatures& cpu_features();
 
-}  // namespace lamina
+}  // namespace lamina::cpu

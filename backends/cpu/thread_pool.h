@@ -1,45 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
+// A fixed set of workers for code that meets at barriers every few microseconds. The caller is
+// worker 0; a pool of one has no threads at all. Waiting spins, then sleeps.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <thread>
-#include <vector>
+
+#include "core/base/result.h"
 
 namespace lamina::cpu {
 
-// A fixed set of workers; the calling thread is worker 0. Waiting spins for a while, because steps
-// follow each other within microseconds, and then sleeps, because a chat waits for minutes.
-// A pool of one has no threads at all. One run() at a time.
+constexpr int kMaxThreads = 256;
+
+// CPUs that this process may use; at least 1.
+int usable_cpus();
+
 class ThreadPool {
  public:
-  explicit ThreadPool(int threads);
+  // kResourceExhausted when the system gives no thread.
+  static Result<std::unique_ptr<ThreadPool>> create(int n_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const { return size_; }
 
-  // Calls work(context, worker) once on every worker and returns when all are done.
-  using Work = void (*)(void* context, int worker);
-  void run(Work work, void* context);
+  // Calls function(context, worker) on every worker and returns when all are done.
+  using Function = void (*)(void* context, int worker);
+  void run(Function function, void* context);
 
-  // Inside run(): waits until every worker has come here. What was written before is seen after.
+  // Inside run: waits until all workers are here. What they wrote before is seen after.
   void barrier();
 
  private:
-  void worker_loop(int worker);
+  struct Thread;
+  explicit ThreadPool(int n_threads);
+  static void* thread_main(void* thread);
+  void work(int worker);
+
+  // A number that moves on, and who sleeps until it does.
+  struct alignas(64) Signal {
+    std::atomic<uint32_t> value{0};
+    std::atomic<uint32_t> sleepers{0};
+    void advance();
+    void wait_while(uint32_t seen);
+  };
 
   const int size_;
-  Work work_ = nullptr;
+  int started_ = 1;
+  bool stop_ = false;
+  Function function_ = nullptr;
   void* context_ = nullptr;
-  alignas(64) std::atomic<uint32_t> epoch_{0};    // counts run() calls
-  alignas(64) std::atomic<int32_t> unfinished_{0};
-  alignas(64) std::atomic<int32_t> arrived_{0};   // at the barrier
-  alignas(64) std::atomic<uint32_t> passed_{0};   // barriers completed
-  std::atomic<bool> stop_{false};
-  std::vector<std::thread> threads_;
+  Signal work_;
+  Signal barrier_;
+  alignas(64) std::atomic<int> arrived_{0};
+  std::unique_ptr<Thread[]> threads_;
 };
 
 }  // namespace lamina::cpu

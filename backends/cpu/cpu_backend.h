@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Llama on CPU cores. Takes weights where they lie (memory-mapped or not), in the model folder's
+// layout. The same results for any number of threads and any company in a batch.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/cpu/profile.h"
+#include "core/engine/backend.h"
+
+namespace lamina {
+
+struct CpuOptions {
+  int threads = 0;        // 0: every CPU that the process may use
+  std::string force_isa;  // one of cpu_isas_available(); empty: the fastest
+};
+
+class CpuBackend : public Backend {
+ public:
+  // Times each kind of op of later steps; turning it on again clears it.
+  virtual void set_profile(bool on) = 0;
+  virtual const cpu::Profile& profile() const = 0;
+};
+
+Result<std::unique_ptr<CpuBackend>> make_cpu_backend(const CpuOptions& options);
+
+// Instruction sets that this build and machine can run, fastest first; always ends with "scalar".
+std::vector<std::string> cpu_isas_available();
+
+// Every kernel of an instruction set against plain arithmetic, on small odd shapes; some
+// milliseconds. kDevice names the kernel that is wrong.
+Result<void> cpu_self_test(const std::string& isa);
+
+}  // namespace lamina

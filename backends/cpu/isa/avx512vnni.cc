@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// AVX-512 F BW DQ VL with VNNI.
+#include "backends/cpu/isa/simd_avx512vnni.h"
+#include "backends/cpu/isa/tables.h"
+
+namespace lamina::cpu {
+
+namespace {
+
+constexpr int kPrefetchBytes = 4096;
+constexpr int kPanelVecs = 2;      // 24 accumulators, 2 weights, 1 broadcast
+constexpr int kGemmRows = 12;
+constexpr int kGemmColumns = 1024;  // a panel's 32 KiB stay in L1
+constexpr int kGemmFrom = 5;
+constexpr int kPairTile = 4;
+constexpr int kPositionVecs = 4;
+constexpr int kValueVecs = 4;
+
+}  // namespace
+
+#include "backends/cpu/isa/kernels.inl"
+
+const KernelTable kAvx512VnniKernels = kernel_table("avx512vnni");
+
+}  // namespace lamina::cpu

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#define LAMINA_INLINE inline __attribute__((always_inline))
+#define LAMINA_LAMBDA __attribute__((always_inline))
+
+namespace {
+
+template <int I>
+struct Index {
+  constexpr operator int() const { return I; }
+};
+
+// f(0), f(1) .. f(N - 1), unrolled while inlining: only so does GCC 12 keep arrays of vectors in
+// registers (loops unrolled by pragma are too late for its scalar replacement).
+template <int N, int I = 0, typename F>
+LAMINA_INLINE void each(const F& f) {
+  if constexpr (I < N) {
+    f(Index<I>{});
+    each<N, I + 1>(f);
+  }
+}
+
+}  // namespace
