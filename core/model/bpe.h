@@ -67,10 +67,15 @@ class Bpe {
   static Result<Bpe> create(const std::vector<TokenTable::Item>& items, const BpeOptions& options,
                             const std::string& file_name);
 
+  void reserve_merges(size_t n) { merges_ = PairTable(n); }  // before the first
+
   // Appends the merge of two tokens; ranks follow the order of calls. A pair that has a merge
   // gets the new rank. False: there are too many, or a table chosen to collide.
   // REQUIRES: ids of the vocabulary, `merged` is the id of the texts joined.
   [[nodiscard]] bool add_merge(int32_t left, int32_t right, int32_t merged);
+  void prefetch_merge(int32_t left, int32_t right) const {
+    merges_.prefetch(pair_key(left, right));
+  }
 
   const TokenTable& vocabulary() const { return vocabulary_; }
   // Every character has symbols: none is ever unknown or lost.

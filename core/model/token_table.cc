@@ -2,16 +2,21 @@
 #include "core/model/token_table.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+
+#include "core/base/check.h"
 
 namespace lamina {
 
 namespace {
 
-// At half load honest keys stay far below this.
+// At two thirds load honest keys stay far below this.
 constexpr size_t kMostProbes = 512;
 
-size_t slots_for(size_t expected) { return std::bit_ceil(std::max<size_t>(16, expected * 2)); }
+size_t slots_for(size_t expected) {
+  return std::bit_ceil(std::max<size_t>(16, expected + expected / 2 + 1));
+}
 
 }  // namespace
 
@@ -19,7 +24,7 @@ PairTable::PairTable(size_t expected)
     : entries_(slots_for(expected), Entry{kNoKey, 0}), mask_(entries_.size() - 1) {}
 
 bool PairTable::insert(uint64_t key, uint64_t value) {
-  if ((count_ + 1) * 2 > entries_.size() && !grow()) return false;
+  if (count_ + count_ / 2 + 1 >= entries_.size() && !grow()) return false;
   size_t i = slot_of(key);
   for (size_t probe = 0; probe < kMostProbes; ++probe, i = (i + 1) & mask_) {
     if (entries_[i].key != key && entries_[i].key != kNoKey) continue;
@@ -71,14 +76,36 @@ bool TokenTable::build(const std::vector<Item>& items) {
 }
 
 int32_t TokenTable::find(std::string_view wanted) const {
-  if (slots_.empty()) return -1;
-  const uint64_t hash = hash_text(wanted);
+  return slots_.empty() ? -1 : find_hashed(wanted, hash_text(wanted));
+}
+
+int32_t TokenTable::find_hashed(std::string_view wanted, uint64_t hash) const {
   const auto tag = static_cast<uint32_t>(hash >> 32);
   const size_t mask = slots_.size() - 1;
   for (size_t i = static_cast<size_t>(hash) & mask; slots_[i].id >= 0; i = (i + 1) & mask) {
     if (slots_[i].tag == tag && text(slots_[i].id) == wanted) return slots_[i].id;
   }
   return -1;
+}
+
+// Each round asks for the memory that the next one reads.
+void TokenTable::find(std::span<const std::string_view> texts, std::span<int32_t> ids) const {
+  LAMINA_CHECK(texts.size() == ids.size() && texts.size() <= kMostAtOnce && !slots_.empty());
+  const size_t mask = slots_.size() - 1;
+  std::array<uint64_t, kMostAtOnce> hashes;
+  for (size_t k = 0; k < texts.size(); ++k) {
+    hashes[k] = hash_text(texts[k]);
+    __builtin_prefetch(&slots_[static_cast<size_t>(hashes[k]) & mask]);
+  }
+  for (size_t k = 0; k < texts.size(); ++k) {
+    const int32_t likely = slots_[static_cast<size_t>(hashes[k]) & mask].id;
+    if (likely >= 0) __builtin_prefetch(&offsets_[static_cast<size_t>(likely)]);
+  }
+  for (size_t k = 0; k < texts.size(); ++k) {
+    const int32_t likely = slots_[static_cast<size_t>(hashes[k]) & mask].id;
+    if (likely >= 0) __builtin_prefetch(&blob_[offsets_[static_cast<size_t>(likely)]]);
+  }
+  for (size_t k = 0; k < texts.size(); ++k) ids[k] = find_hashed(texts[k], hashes[k]);
 }
 
 }  // namespace lamina

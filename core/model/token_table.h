@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,9 @@ class PairTable {
   // False: the keys collide so much that lookups would be slow; the table is then unusable. A key
   // that is there already gets the new value. REQUIRES: key != kNoKey.
   [[nodiscard]] bool insert(uint64_t key, uint64_t value);
+
+  // Announces a key that is about to be inserted or looked for.
+  void prefetch(uint64_t key) const { __builtin_prefetch(&entries_[slot_of(key)]); }
 
   // Null when absent.
   const uint64_t* find(uint64_t key) const {
@@ -82,6 +86,10 @@ class TokenTable {
   [[nodiscard]] bool build(const std::vector<Item>& items);
 
   int32_t find(std::string_view text) const;  // -1: absent
+  // The same for many at once, several times as fast when the table exceeds the caches.
+  // REQUIRES: texts.size() == ids.size() <= kMostAtOnce.
+  static constexpr size_t kMostAtOnce = 96;
+  void find(std::span<const std::string_view> texts, std::span<int32_t> ids) const;
   std::string_view text(int32_t id) const {   // empty: no such id
     const auto i = static_cast<size_t>(id);
     if (id < 0 || i + 1 >= offsets_.size()) return {};
@@ -99,6 +107,7 @@ class TokenTable {
   };
 
   void append(const std::vector<Item>& items);
+  int32_t find_hashed(std::string_view text, uint64_t hash) const;
 
   std::string blob_;
   std::vector<uint32_t> offsets_;

@@ -2,7 +2,9 @@
 #include "core/model/tokenizer_json.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <span>
 
 namespace lamina {
 
@@ -57,29 +59,63 @@ Result<MergeTexts> parse_merge(JsonValue v) {
   return v.error(Code::kInvalidModel, "a merge is \"left right\" or [\"left\", \"right\"]");
 }
 
+// Merges go into the model in batches: there are hundreds of thousands, and the tables that they
+// are looked up in exceed the caches.
+class MergeBatch {
+ public:
+  explicit MergeBatch(Bpe& bpe) : bpe_(bpe) {}
+
+  Result<void> add(JsonValue v, const MergeTexts& merge) {
+    values_[n_] = v;
+    joined_[n_].assign(merge.left).append(merge.right);
+    texts_[3 * n_] = merge.left;
+    texts_[3 * n_ + 1] = merge.right;
+    texts_[3 * n_ + 2] = joined_[n_];
+    return ++n_ == kMerges ? flush() : Result<void>();
+  }
+
+  Result<void> flush() {
+    const std::span<int32_t> ids(ids_.data(), 3 * n_);
+    bpe_.vocabulary().find(std::span(texts_.data(), 3 * n_), ids);
+    for (size_t i = 0; i < n_; ++i) bpe_.prefetch_merge(ids[3 * i], ids[3 * i + 1]);
+    for (size_t i = 0; i < 3 * n_; ++i) {
+      if (ids[i] >= 0) continue;
+      return values_[i / 3].error(Code::kInvalidModel, quote(texts_[i]) + " is not in model.vocab");
+    }
+    for (size_t i = 0; i < n_; ++i) {
+      if (!bpe_.add_merge(ids[3 * i], ids[3 * i + 1], ids[3 * i + 2])) {
+        return values_[i].error(Code::kInvalidModel, "the merges collide in hashing");
+      }
+    }
+    n_ = 0;
+    return {};
+  }
+
+ private:
+  static constexpr size_t kMerges = TokenTable::kMostAtOnce / 3;
+
+  Bpe& bpe_;
+  size_t n_ = 0;
+  std::array<JsonValue, kMerges> values_;
+  std::array<std::string, kMerges> joined_;
+  std::array<std::string_view, 3 * kMerges> texts_;  // left, right, both joined
+  std::array<int32_t, 3 * kMerges> ids_{};
+};
+
 Result<void> parse_merges(JsonValue model, Bpe& bpe) {
   LAMINA_ASSIGN(const JsonValue merges, model.get_array("merges"));
   if (merges.size() > Bpe::kMaxMerges) {
     return merges.error(Code::kInvalidModel,
                         "at most " + std::to_string(Bpe::kMaxMerges) + " merges are read");
   }
-  std::string joined;
+  bpe.reserve_merges(merges.size());
+  MergeBatch batch(bpe);
   for (JsonValue v = merges.first_child(); !v.is_missing(); v = v.next_sibling()) {
     if (v.is_string() && v.as_string().starts_with("#version")) continue;
     LAMINA_ASSIGN(const MergeTexts merge, parse_merge(v));
-    joined.assign(merge.left).append(merge.right);
-    const int32_t left = bpe.vocabulary().find(merge.left);
-    const int32_t right = bpe.vocabulary().find(merge.right);
-    const int32_t both = bpe.vocabulary().find(joined);
-    if (left < 0 || right < 0 || both < 0) {
-      const std::string_view absent = left < 0 ? merge.left : right < 0 ? merge.right : joined;
-      return v.error(Code::kInvalidModel, quote(absent) + " is not in model.vocab");
-    }
-    if (!bpe.add_merge(left, right, both)) {
-      return v.error(Code::kInvalidModel, "the merges collide in hashing");
-    }
+    LAMINA_TRY(batch.add(v, merge));
   }
-  return {};
+  return batch.flush();
 }
 
 Result<BpeOptions> parse_bpe_options(JsonValue model, bool byte_level) {
