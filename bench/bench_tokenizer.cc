@@ -100,10 +100,12 @@ int main_of(int argc, char** argv) {
     measure(*tokenizer, "file", read_file(argv[2]));
     return 0;
   }
-  measure(*tokenizer, "words", make_words({"the", "re", "in", "lan", "tern", "er", "ing", "fox", "qua",
-                                           "st", "o", "a", "ve", "ment", "ly", "un", "con"}));
-  measure(*tokenizer, "mixed", make_words({"the", "Прив", "ет", "你好", "世", "ü", "né", "ーテ", "er",
-                                           "مر", "한", "🙂", "ing", "x9", "α"}));
+  measure(*tokenizer, "words",
+          make_words({"the", "re", "in", "lan", "tern", "er", "ing", "fox", "qua", "st", "o", "a",
+                      "ve", "ment", "ly", "un", "con"}));
+  measure(*tokenizer, "mixed",
+          make_words({"the", "Прив", "ет", "你好", "世", "ü", "né", "ーテ", "er", "مر", "한",
+                      "🙂", "ing", "x9", "α"}));
   measure(*tokenizer, "random", make_random());
   measure(*tokenizer, "one letter", std::string(kTextBytes / 4, 'a'));
   return 0;
@@ -112,4 +114,6 @@ int main_of(int argc, char** argv) {
 }  // namespace
 }  // namespace lamina
 
-int main(int argc, char** argv) { return lamina::main_of(argc, argv); }
+int main(int argc, char** argv) {
+  return lamina::main_of(argc, argv);
+}

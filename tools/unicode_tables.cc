@@ -56,7 +56,9 @@ void print_pages(const std::vector<Page>& pages) {
     std::printf("    {");
     for (size_t i = 0; i < page.size(); ++i) {
       std::printf("0x%llx%s", static_cast<unsigned long long>(page[i]),
-                  i + 1 == page.size() ? "},\n" : i % 8 == 7 ? ",\n     " : ", ");
+                  i + 1 == page.size() ? "},\n"
+                  : i % 8 == 7         ? ",\n     "
+                                       : ", ");
     }
   }
   std::printf("};\n\n");

@@ -51,8 +51,8 @@ class AddedTokenMatcher {
 
   Match longest_at(std::string_view text, size_t begin) const;
 
-  std::array<bool, 256> begins_{};  // some pattern begins with this byte
-  PairTable edges_;                 // node << 8 | byte -> node of the trie; node 0 is the root
+  std::array<bool, 256> begins_{};     // some pattern begins with this byte
+  PairTable edges_;                    // node << 8 | byte -> node of the trie; node 0 is the root
   std::vector<int32_t> token_of_{-1};  // per node; -1: no pattern ends here
   std::vector<Token> tokens_;
 };

@@ -18,12 +18,12 @@ namespace lamina {
 
 namespace {
 
-constexpr size_t kSeenBytes = 48;        // longer segments are not remembered
-constexpr size_t kMostSeen = 1 << 14;    // slots
-constexpr size_t kShortSymbols = 64;     // merged by scanning
+constexpr size_t kSeenBytes = 48;      // longer segments are not remembered
+constexpr size_t kMostSeen = 1 << 14;  // slots
+constexpr size_t kShortSymbols = 64;   // merged by scanning
 constexpr uint32_t kNowhere = ~uint32_t{0};
 
-constexpr uint32_t kWordMark = 0x2581;   // what SentencePiece writes for a space
+constexpr uint32_t kWordMark = 0x2581;  // what SentencePiece writes for a space
 constexpr uint8_t kWordMarkClass = 0x80;
 constexpr uint32_t kSharedClasses = 127;  // 0x81 to 0xFF
 
@@ -59,7 +59,9 @@ int hex_digit(char c) {
 
 }  // namespace
 
-uint32_t byte_level_char(uint8_t byte) { return kByteAlphabet.char_of[byte]; }
+uint32_t byte_level_char(uint8_t byte) {
+  return kByteAlphabet.char_of[byte];
+}
 
 bool from_byte_level(std::string_view text, std::string& bytes) {
   bytes.clear();
@@ -123,7 +125,8 @@ bool Bpe::index_symbols() {
     const std::string_view text = vocabulary_.text(id);
     if (text.empty() || static_cast<uint8_t>(text[0]) < 0x80) continue;
     const ScannedChar c = scan_char(text, 0);
-    if (c.bytes == text.size() && !symbols_.insert(c.value, static_cast<uint64_t>(id))) return false;
+    if (c.bytes == text.size() && !symbols_.insert(c.value, static_cast<uint64_t>(id)))
+      return false;
   }
   return true;
 }
@@ -281,7 +284,7 @@ bool Bpe::add_fallback(std::string_view character, std::vector<int32_t>& symbols
 void Bpe::merge_short(Scratch& scratch) const {
   int32_t* ids = scratch.symbols_.data();
   size_t n = scratch.symbols_.size();
-  std::array<uint32_t, kShortSymbols> ranks;    // of the merge of i and i + 1
+  std::array<uint32_t, kShortSymbols> ranks;  // of the merge of i and i + 1
   std::array<int32_t, kShortSymbols> merged;
   const auto look_up = [&](size_t i) {
     const Merge merge = merge_of(ids[i], ids[i + 1]);
@@ -308,7 +311,8 @@ void Bpe::push_merge(uint32_t left, Scratch& scratch) const {
   const uint32_t right = scratch.links_[left].next;
   if (right == kNowhere) return;
   const Merge merge = merge_of(scratch.links_[left].id, scratch.links_[right].id);
-  if (merge.rank != kNoRank) scratch.heap_.push_back(static_cast<uint64_t>(merge.rank) << 32 | left);
+  if (merge.rank != kNoRank)
+    scratch.heap_.push_back(static_cast<uint64_t>(merge.rank) << 32 | left);
 }
 
 // The heap holds rank << 32 | position: the lowest rank first, of equals the leftmost. Entries
@@ -320,7 +324,8 @@ void Bpe::merge_long(Scratch& scratch) const {
   links.clear();
   heap.clear();
   for (uint32_t i = 0; i < n; ++i) {
-    links.push_back({scratch.symbols_[i], i == 0 ? kNowhere : i - 1, i + 1 == n ? kNowhere : i + 1});
+    links.push_back(
+        {scratch.symbols_[i], i == 0 ? kNowhere : i - 1, i + 1 == n ? kNowhere : i + 1});
   }
   for (uint32_t i = 0; i < n; ++i) push_merge(i, scratch);
   std::make_heap(heap.begin(), heap.end(), std::greater<>());

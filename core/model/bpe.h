@@ -123,8 +123,8 @@ class Bpe {
   PairTable merges_;     // left id << 32 | right id -> rank << 32 | merged id
   uint32_t n_merges_ = 0;
 
-  std::array<int32_t, 256> single_{};  // byte_level: by byte; else by ASCII character; -1: none
-  PairTable symbols_;                  // other characters' ids
+  std::array<int32_t, 256> single_{};    // byte_level: by byte; else by ASCII character; -1: none
+  PairTable symbols_;                    // other characters' ids
   std::array<int32_t, 256> fallback_{};  // ids of <0x00> to <0xFF>
   bool covers_all_ = false;
 

@@ -22,7 +22,8 @@ std::string rewritten(const DecodeRules& rules, std::string_view token, bool fir
 }  // namespace
 
 bool DecodeRules::has_first_form() const {
-  return std::any_of(rewrites.begin(), rewrites.end(), [](const Rewrite& r) { return r.metaspace; });
+  return std::any_of(rewrites.begin(), rewrites.end(),
+                     [](const Rewrite& r) { return r.metaspace; });
 }
 
 bool DecodeRules::is_byte(std::string_view token, bool first) const {

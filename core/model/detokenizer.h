@@ -18,7 +18,7 @@ struct DecodeRules {
   // Applied to each token's text, in order: Replace, or Metaspace when `metaspace`.
   struct Rewrite {
     std::string from, to;
-    bool metaspace = false;     // in the first token `from` becomes first_to
+    bool metaspace = false;  // in the first token `from` becomes first_to
     std::string first_to;
   };
   struct Strip {
@@ -30,7 +30,7 @@ struct DecodeRules {
   std::vector<Rewrite> rewrites;
   bool byte_fallback = false;  // <0xNN> is a byte
   std::vector<Strip> strips;
-  std::string separator;       // between tokens; a tokenizer without a decoder joins with spaces
+  std::string separator;  // between tokens; a tokenizer without a decoder joins with spaces
 
   bool has_first_form() const;
   // The bytes of a token; of a byte token, its byte.
@@ -54,8 +54,8 @@ class DecodeStream {
   std::string strip(const DecodeRules& rules, std::string text);
 
   bool at_first_ = true;
-  std::string run_;      // bytes of <0xNN> tokens, or of a character that is not whole yet
-  size_t strip_ = 0;     // the strip at work
+  std::string run_;        // bytes of <0xNN> tokens, or of a character that is not whole yet
+  size_t strip_ = 0;       // the strip at work
   uint32_t stripped_ = 0;  // characters that it has taken
 };
 

@@ -16,7 +16,7 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
 class Normalizer {
  public:
   // A chain may lengthen a text by at most this factor (and some bytes), whatever the file says.
-  static constexpr size_t kMostGrowth = 16;
+  static constexpr size_t kMostGrowth = 4;
   static constexpr size_t kMostPrepended = 64;  // bytes
 
   // False: the chain would grow texts beyond the limits. REQUIRES: `from` is not empty.

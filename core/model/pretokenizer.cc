@@ -59,7 +59,9 @@ size_t skip_kind(std::string_view text, size_t i, uint8_t kind) {
   return i;
 }
 
-bool is_line_break(char c) { return c == '\r' || c == '\n'; }
+bool is_line_break(char c) {
+  return c == '\r' || c == '\n';
+}
 
 size_t skip_line_breaks(std::string_view text, size_t i) {
   while (i < text.size() && is_line_break(text[i])) ++i;
@@ -78,19 +80,23 @@ size_t contraction(std::string_view text, size_t i, bool fold) {
     case 's':
     case 't':
     case 'm':
-    case 'd': return 2;
+    case 'd':
+      return 2;
     case 'r':
-    case 'v': return letter(2) == 'e' ? 3 : 0;
-    case 'l': return letter(2) == 'l' ? 3 : 0;
-    default: return fold && text.substr(i + 1).starts_with("\u017F") ? 3 : 0;
+    case 'v':
+      return letter(2) == 'e' ? 3 : 0;
+    case 'l':
+      return letter(2) == 'l' ? 3 : 0;
+    default:
+      return fold && text.substr(i + 1).starts_with("\u017F") ? 3 : 0;
   }
 }
 
 // REQUIRES: white space at `begin`.
 size_t white_space_end(std::string_view text, size_t begin, bool break_lines) {
   size_t end = begin;
-  size_t last = begin;        // where the run's last character begins
-  size_t after_break = 0;     // behind the run's last line break
+  size_t last = begin;     // where the run's last character begins
+  size_t after_break = 0;  // behind the run's last line break
   while (is_kind(text, end, kUnicodeSpace)) {
     last = end;
     end += classify(text, end).bytes;
@@ -137,8 +143,7 @@ std::optional<SplitPattern> split_pattern_of(std::string_view regex) {
   }
   constexpr std::string_view kHead =
       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N})";
-  constexpr std::string_view kTail =
-      R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  constexpr std::string_view kTail = R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
   constexpr std::string_view kThree = "{1,3}";
   if (!regex.starts_with(kHead) || !regex.ends_with(kTail)) return std::nullopt;
   const size_t fixed = kHead.size() + kTail.size();
@@ -150,9 +155,12 @@ std::optional<SplitPattern> split_pattern_of(std::string_view regex) {
 
 size_t split_end(SplitPattern pattern, std::string_view text, size_t begin) {
   switch (pattern) {
-    case SplitPattern::kGpt2: return gpt2_end(text, begin);
-    case SplitPattern::kLlama3: return llama3_end(text, begin, 3);
-    case SplitPattern::kQwen2: return llama3_end(text, begin, 1);
+    case SplitPattern::kGpt2:
+      return gpt2_end(text, begin);
+    case SplitPattern::kLlama3:
+      return llama3_end(text, begin, 3);
+    case SplitPattern::kQwen2:
+      return llama3_end(text, begin, 1);
   }
   return text.size();
 }
@@ -194,8 +202,10 @@ void PreTokenizer::run_step(size_t step, std::string_view piece, bool at_start,
         run_step(step + 1, piece.substr(begin, end - begin), at_start && begin == 0, context);
       }
       return;
-    case Kind::kDigits: return run_digits(step, piece, at_start, context);
-    case Kind::kMetaspace: return run_metaspace(step, piece, at_start, context);
+    case Kind::kDigits:
+      return run_digits(step, piece, at_start, context);
+    case Kind::kMetaspace:
+      return run_metaspace(step, piece, at_start, context);
     case Kind::kPrefixSpace:
       if (piece[0] != ' ') piece = context.kept.emplace_back(1, ' ').append(piece);
       return run_step(step + 1, piece, at_start, context);
@@ -221,8 +231,8 @@ void PreTokenizer::run_metaspace(size_t step, std::string_view piece, bool at_st
                                  const Context& context) const {
   const Step& s = steps_[step];
   const bool marked = piece[0] == ' ' || piece.starts_with(s.replacement);
-  const bool prepend = s.scheme == PrependScheme::kAlways ||
-                       (s.scheme == PrependScheme::kFirst && at_start);
+  const bool prepend =
+      s.scheme == PrependScheme::kAlways || (s.scheme == PrependScheme::kFirst && at_start);
   std::string& text = context.kept.emplace_back();
   text.reserve(piece.size() + piece.size() / 4);
   if (prepend && !marked) text += s.replacement;

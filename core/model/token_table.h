@@ -90,7 +90,7 @@ class TokenTable {
   // REQUIRES: texts.size() == ids.size() <= kMostAtOnce.
   static constexpr size_t kMostAtOnce = 96;
   void find(std::span<const std::string_view> texts, std::span<int32_t> ids) const;
-  std::string_view text(int32_t id) const {   // empty: no such id
+  std::string_view text(int32_t id) const {  // empty: no such id
     const auto i = static_cast<size_t>(id);
     if (id < 0 || i + 1 >= offsets_.size()) return {};
     return std::string_view(blob_).substr(offsets_[i], offsets_[i + 1] - offsets_[i]);

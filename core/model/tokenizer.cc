@@ -29,7 +29,10 @@ class Encoding {
  public:
   Encoding(const TokenizerParts& parts, std::string_view text, bool parse_special,
            std::vector<int32_t>& ids)
-      : parts_(parts), parse_special_(parse_special), text_(text), ids_(ids),
+      : parts_(parts),
+        parse_special_(parse_special),
+        text_(text),
+        ids_(ids),
         scratch_(text.size(), ids) {}
 
   void run() {
@@ -42,11 +45,10 @@ class Encoding {
  private:
   void add_normalized(std::string_view part, bool at_start) {
     if (!parts_.normalizer.empty()) part = kept_.emplace_back(parts_.normalizer.apply(part));
-    parts_.normalized_added.split(
-        part, parse_special_, [&](std::string_view text, int32_t id) {
-          if (id >= 0) return ids_.push_back(id);
-          add_text(text, at_start && text.data() == part.data());
-        });
+    parts_.normalized_added.split(part, parse_special_, [&](std::string_view text, int32_t id) {
+      if (id >= 0) return ids_.push_back(id);
+      add_text(text, at_start && text.data() == part.data());
+    });
   }
 
   void add_text(std::string_view text, bool at_start) {
@@ -143,8 +145,12 @@ std::optional<int32_t> Tokenizer::token_id(std::string_view text) const {
   return std::nullopt;
 }
 
-bool Tokenizer::is_special(int32_t id) const { return parts_->has(id, TokenizerParts::kSpecial); }
+bool Tokenizer::is_special(int32_t id) const {
+  return parts_->has(id, TokenizerParts::kSpecial);
+}
 
-int32_t Tokenizer::vocab_size() const { return parts_->id_limit; }
+int32_t Tokenizer::vocab_size() const {
+  return parts_->id_limit;
+}
 
 }  // namespace lamina

@@ -31,7 +31,9 @@ struct TokenizerParts;
 
 class Tokenizer {
  public:
-  static constexpr size_t kMaxTextBytes = size_t{128} << 20;
+  // Encoding a text in which nothing can be cut (one letter, again and again) takes about 24 bytes
+  // of memory for each of its bytes; other texts take some 5.
+  static constexpr size_t kMaxTextBytes = size_t{64} << 20;
   static constexpr size_t kMaxJsonBytes = size_t{64} << 20;
 
   // `file_name` is for messages. kInvalidModel: not a sound tokenizer.json. kUnsupported: sound,
@@ -46,7 +48,8 @@ class Tokenizer {
   // sees any. Added tokens that are not special are always recognised. Text that holds already
   // what the post-processor would add wants add_special off. kResourceExhausted: over
   // kMaxTextBytes, the only error.
-  Result<std::vector<int32_t>> encode(std::string_view text, const EncodeOptions& options = {}) const;
+  Result<std::vector<int32_t>> encode(std::string_view text,
+                                      const EncodeOptions& options = {}) const;
 
   // Valid UTF-8 always. Ids that mean nothing are left out.
   std::string decode(std::span<const int32_t> ids, const DecodeOptions& options = {}) const;

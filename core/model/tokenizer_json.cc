@@ -12,7 +12,9 @@ namespace {
 
 constexpr size_t kMaxDepth = 32;
 
-bool lower_id(const TokenTable::Item& a, const TokenTable::Item& b) { return a.id < b.id; }
+bool lower_id(const TokenTable::Item& a, const TokenTable::Item& b) {
+  return a.id < b.id;
+}
 
 // model.vocab by ascending id. The texts are the document's.
 Result<std::vector<TokenTable::Item>> parse_vocabulary(JsonValue model) {
@@ -172,9 +174,9 @@ Result<AddedToken> parse_added_token(JsonValue v) {
 Result<void> check_identity(JsonValue v, const AddedToken& token, const TokenTable& vocabulary) {
   const int32_t other_id = vocabulary.find(token.content);
   if (other_id >= 0 && other_id != token.id) {
-    return v.find("id").error(Code::kInvalidModel, quote(token.content) + " has id " +
-                                                       std::to_string(other_id) +
-                                                       " in model.vocab");
+    return v.find("id").error(
+        Code::kInvalidModel,
+        quote(token.content) + " has id " + std::to_string(other_id) + " in model.vocab");
   }
   const std::string_view other = vocabulary.text(token.id);
   if (!other.empty() && other != token.content) {
@@ -276,8 +278,7 @@ Result<std::unique_ptr<TokenizerParts>> parse_tokenizer_json(std::string_view te
   auto parts = std::make_unique<TokenizerParts>();
   LAMINA_TRY(parse_normalizer(root.find("normalizer"), parts->normalizer));
   LAMINA_TRY(parse_pre_tokenizer(root.find("pre_tokenizer"), parts->pre_tokenizer));
-  LAMINA_ASSIGN(parts->bpe,
-                parse_bpe(model, parts->pre_tokenizer.byte_level(), document->name()));
+  LAMINA_ASSIGN(parts->bpe, parse_bpe(model, parts->pre_tokenizer.byte_level(), document->name()));
   LAMINA_ASSIGN(auto added, parse_added_tokens(root.find("added_tokens"), *parts));
   LAMINA_TRY(index_tokens(std::move(added), *parts, document->name()));
   LAMINA_TRY(parse_post_processor(root.find("post_processor"), *parts));

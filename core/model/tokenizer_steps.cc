@@ -86,8 +86,8 @@ Result<void> parse_split(JsonValue step, PreTokenizer& pre_tokenizer) {
   LAMINA_ASSIGN(const std::string behavior, step.get_string("behavior"));
   LAMINA_ASSIGN(const bool invert, step.get_bool_or("invert", false));
   if (behavior != "Isolated" && !(behavior == "Removed" && invert)) {
-    return step.find("behavior").error(
-        Code::kUnsupported, "only 'Isolated', or 'Removed' with invert, is supported");
+    return step.find("behavior")
+        .error(Code::kUnsupported, "only 'Isolated', or 'Removed' with invert, is supported");
   }
   pre_tokenizer.add_split(*known);
   return {};
@@ -215,7 +215,7 @@ class DecoderParser {
     }
     const size_t growth = std::max<size_t>(1, div_up(rewrite.to.size(), rewrite.from.size()));
     if (growth > Normalizer::kMostGrowth / growth_) {
-      return step.error(Code::kUnsupported, "the decoders lengthen tokens more than 16 times");
+      return step.error(Code::kUnsupported, "the decoders lengthen tokens too much");
     }
     growth_ *= growth;
     rules_.rewrites.push_back(std::move(rewrite));
@@ -248,39 +248,40 @@ class DecoderParser {
 
 Result<void> parse_normalizer(JsonValue value, Normalizer& normalizer) {
   size_t n_steps = 0;
-  return for_each_step(value, "normalizers", n_steps,
-                       [&](JsonValue step, const std::string& type) -> Result<void> {
-    bool fits = true;
-    if (type == "Prepend") {
-      LAMINA_ASSIGN(std::string text, step.get_string("prepend"));
-      fits = text.empty() || normalizer.add_prepend(std::move(text));
-    } else if (type == "Replace") {
-      LAMINA_ASSIGN(ReplaceText replace, parse_replace(step));
-      fits = normalizer.add_replace(std::move(replace.from), std::move(replace.to));
-    } else {
-      return unknown_step(step, "Prepend, Replace, Sequence");
-    }
-    if (!fits) return step.error(Code::kUnsupported, "the normalizers lengthen text too much");
-    return {};
-  });
+  return for_each_step(
+      value, "normalizers", n_steps, [&](JsonValue step, const std::string& type) -> Result<void> {
+        bool fits = true;
+        if (type == "Prepend") {
+          LAMINA_ASSIGN(std::string text, step.get_string("prepend"));
+          fits = text.empty() || normalizer.add_prepend(std::move(text));
+        } else if (type == "Replace") {
+          LAMINA_ASSIGN(ReplaceText replace, parse_replace(step));
+          fits = normalizer.add_replace(std::move(replace.from), std::move(replace.to));
+        } else {
+          return unknown_step(step, "Prepend, Replace, Sequence");
+        }
+        if (!fits) return step.error(Code::kUnsupported, "the normalizers lengthen text too much");
+        return {};
+      });
 }
 
 Result<void> parse_pre_tokenizer(JsonValue value, PreTokenizer& pre_tokenizer) {
   size_t n_steps = 0;
   return for_each_step(value, "pretokenizers", n_steps,
                        [&](JsonValue step, const std::string& type) {
-    return parse_pre_tokenizer_step(step, type, pre_tokenizer);
-  });
+                         return parse_pre_tokenizer_step(step, type, pre_tokenizer);
+                       });
 }
 
 Result<void> parse_post_processor(JsonValue value, TokenizerParts& parts) {
   size_t n_steps = 0;
   return for_each_step(value, "processors", n_steps,
                        [&](JsonValue step, const std::string& type) -> Result<void> {
-    if (type == "ByteLevel") return {};  // only changes offsets, which nobody asks for here
-    if (type == "TemplateProcessing") return parse_template(step, parts);
-    return unknown_step(step, "TemplateProcessing, ByteLevel, Sequence");
-  });
+                         if (type == "ByteLevel")
+                           return {};  // only changes offsets, which nobody asks for here
+                         if (type == "TemplateProcessing") return parse_template(step, parts);
+                         return unknown_step(step, "TemplateProcessing, ByteLevel, Sequence");
+                       });
 }
 
 Result<void> parse_decoder(JsonValue value, DecodeRules& rules) {
@@ -290,8 +291,7 @@ Result<void> parse_decoder(JsonValue value, DecodeRules& rules) {
   }
   size_t n_steps = 0;
   DecoderParser parser(rules);
-  return for_each_step(value, "decoders", n_steps,
-                       [&](JsonValue step, const std::string& type) {
+  return for_each_step(value, "decoders", n_steps, [&](JsonValue step, const std::string& type) {
     return parser.add(step, type);
   });
 }

@@ -12,8 +12,8 @@ constexpr uint8_t kUnicodeNumber = 2;  // general category N*
 constexpr uint8_t kUnicodeSpace = 4;   // White_Space
 constexpr uint8_t kUnicodeWord = 8;    // Alphabetic, M*, Nd, Pc, Join_Control
 
-extern const uint32_t kUnicodeIndexed;    // code points from here on are in no class
-extern const uint8_t kUnicodePageOf[];    // by code point / 256
+extern const uint32_t kUnicodeIndexed;      // code points from here on are in no class
+extern const uint8_t kUnicodePageOf[];      // by code point / 256
 extern const uint64_t kUnicodePages[][16];  // 16 code points a word, 4 bits each
 
 // Bits of the above. REQUIRES: code_point <= 0x10FFFF.

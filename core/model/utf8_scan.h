@@ -15,7 +15,9 @@ struct ScannedChar {
 
 // REQUIRES: valid UTF-8, i < text.size() on a code point's border.
 inline ScannedChar scan_char(std::string_view text, size_t i) {
-  const auto byte = [&](size_t k) { return static_cast<uint32_t>(static_cast<uint8_t>(text[i + k])); };
+  const auto byte = [&](size_t k) {
+    return static_cast<uint32_t>(static_cast<uint8_t>(text[i + k]));
+  };
   const uint32_t lead = byte(0);
   if (lead < 0x80) return {lead, 1};
   if (lead < 0xE0) return {(lead & 0x1F) << 6 | (byte(1) & 0x3F), 2};

@@ -209,7 +209,8 @@ TEST(Bpe, IgnoreMergesLooksAtWholePieces) {
   EXPECT_EQ(tokenizer->encode("xyz").value(), std::vector<int32_t>{whole});
   EXPECT_EQ(tokenizer->encode("xyzx").value(), by_definition(m, "xyzx"));
   EXPECT_EQ(tokenizer->encode(std::string(60, 'y')).value(), std::vector<int32_t>{longer});
-  EXPECT_EQ(tokenizer->encode(std::string(61, 'y')).value(), by_definition(m, std::string(61, 'y')));
+  EXPECT_EQ(tokenizer->encode(std::string(61, 'y')).value(),
+            by_definition(m, std::string(61, 'y')));
 }
 
 // Half a million characters that are all one word: quadratic work would not end.

