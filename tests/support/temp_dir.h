@@ -12,8 +12,8 @@ namespace lamina::test {
 // A fresh directory, removed with everything in it at the end.
 class TempDir {
  public:
-  TempDir() {
-    std::string name = testing::TempDir() + "lamina-XXXXXX";
+  explicit TempDir(const std::string& below = testing::TempDir()) {
+    std::string name = below + "/lamina-XXXXXX";
     EXPECT_NE(::mkdtemp(name.data()), nullptr);
     path_ = name;
   }
