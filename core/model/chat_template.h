@@ -8,7 +8,7 @@
 // lists.
 //
 // A template is a program from a stranger. It runs within fixed budgets of steps, bytes and depth
-// (jinja_heap.h); what exceeds them is kResourceExhausted.
+// (jinja_heap.h); what exceeds them is kResourceExhausted. Both calls recurse, within 256 KiB of stack.
 #pragma once
 
 #include <memory>

@@ -26,8 +26,8 @@ Value loop_attribute(const Loop& loop, std::string_view name) {
   if (name == "first") return Value::boolean(index == 0);
   if (name == "last") return Value::boolean(index == count - 1);
   if (name == "length") return Value::integer(count);
-  if (name == "depth") return Value::integer(loop.depth);
-  if (name == "depth0") return Value::integer(loop.depth - 1);
+  if (name == "depth") return Value::integer(1);  // counts recursive loops only
+  if (name == "depth0") return Value::integer(0);
   // Before the first item the index wraps to the largest number, where no item is either.
   if (name == "previtem") return loop_item(loop, loop.index - 1, name);
   if (name == "nextitem") return loop_item(loop, loop.index + 1, name);
@@ -114,7 +114,8 @@ Result<Value> slice_string(Runtime& rt, const Text& text, const Value& start, co
 }  // namespace
 
 Result<Value> get_attribute(Runtime& rt, const Value& object, std::string_view name) {
-  if (has_method(object, name)) return rt.heap.method(object, name);
+  LAMINA_ASSIGN(const bool is_method, has_method(object, name));
+  if (is_method) return rt.heap.method(object, name);
   const Value* found = nullptr;
   switch (object.kind()) {
     case Kind::kUndefined: return type_error("", object);

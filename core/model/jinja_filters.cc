@@ -79,7 +79,9 @@ Result<Value> indent(Runtime& rt, const Value& input, const Arguments& arguments
   Value blank = Value::boolean(false);
   LAMINA_TRY(bind(arguments, "indent", {{"width", &width}, {"first", &first}, {"blank", &blank}}));
   LAMINA_ASSIGN(const Text prefix, indentation(width));
-  LAMINA_ASSIGN(Text text, to_text(rt.budget, input));
+  LAMINA_ASSIGN(const Text* string, expect_string("indent", input));
+  LAMINA_TRY(rt.budget.spend_scan(string->size()));
+  Text text = *string;
   text.append("\n", true);  // so that a last line that is empty counts
   LAMINA_ASSIGN(const std::vector<Text> lines, split_lines(rt.budget, text, false));
   Text out;
@@ -103,7 +105,8 @@ Result<Value> tojson(Runtime& rt, const Value& input, const Arguments& arguments
     LAMINA_ASSIGN(spaces, expect_int("tojson", indent));
   }
   if (spaces > kMaxIndent) return make_error(Code::kUnsupported, "tojson: indent over 64");
-  LAMINA_ASSIGN(Text text, to_json(rt.budget, input, static_cast<int>(std::max<int64_t>(spaces, -1))));
+  LAMINA_ASSIGN(Text text,
+                to_json(rt.budget, input, static_cast<int>(std::max<int64_t>(spaces, -1))));
   return rt.heap.string(std::move(text));
 }
 
@@ -205,6 +208,7 @@ Error unknown(const char* what, std::string_view name) {
 
 // map(attribute="a.b", default=...) or map("filter", arguments...).
 Result<Value> map_filter(Runtime& rt, const Value& input, const Arguments& arguments) {
+  if (!is_true(input)) return rt.heap.list({});  // none and 0 are as good as an empty list
   LAMINA_ASSIGN(const List* list, iterate(rt.budget, rt.heap, input));
   Value attribute, fallback;
   Filter filter = nullptr;
@@ -232,6 +236,7 @@ Result<Value> map_filter(Runtime& rt, const Value& input, const Arguments& argum
 // The items for which a test holds (or not, to reject); of an attribute of theirs if asked.
 template <bool kByAttribute, bool kKeep>
 Result<Value> select(Runtime& rt, const Value& input, const Arguments& arguments) {
+  if (!is_true(input)) return rt.heap.list({});
   constexpr size_t kTestAt = kByAttribute ? 1 : 0;
   if (kByAttribute && arguments.positional.empty()) {
     return make_error(Code::kInvalidModel, "selectattr needs the name of an attribute");
@@ -305,6 +310,7 @@ bool parse_number(std::string_view text, double& number, int64_t& integer, bool&
 Result<Value> int_filter(Runtime&, const Value& input, const Arguments& arguments) {
   Value fallback = Value::integer(0);
   LAMINA_TRY(bind(arguments, "int", {{"default", &fallback}}));
+  if (input.is(Kind::kUndefined)) return type_error("int", input);
   if (input.is_integral()) return Value::integer(input.as_int());
   double number = 0;
   if (input.is(Kind::kFloat)) {
@@ -323,6 +329,7 @@ Result<Value> int_filter(Runtime&, const Value& input, const Arguments& argument
 Result<Value> float_filter(Runtime&, const Value& input, const Arguments& arguments) {
   Value fallback = Value::number(0);
   LAMINA_TRY(bind(arguments, "float", {{"default", &fallback}}));
+  if (input.is(Kind::kUndefined)) return type_error("float", input);
   if (input.is_numeric()) return Value::number(input.as_double());
   double number = 0;
   int64_t integer = 0;

@@ -21,7 +21,7 @@ constexpr uint32_t kMaxNesting = 48;
 
 // Limits of one rendering. Far above what real templates and conversations need.
 struct Limits {
-  uint64_t steps = 8'000'000;            // operations; long operations count as several
+  uint64_t steps = 4'000'000;                 // operations; long operations count as several
   uint64_t made_bytes = uint64_t{128} << 20;  // of all values ever made
   uint64_t output_bytes = uint64_t{16} << 20;
   uint32_t depth = 200;                  // of expressions, statements and macro calls

@@ -53,9 +53,11 @@ Result<Interpreter::Flow> Interpreter::dispatch(const Stmt& stmt) {
       LAMINA_TRY(assign(stmt.target, value));
       return Flow::kNormal;
     }
-    case StmtKind::kMacro: set(stmt.target.names[0], Value::macro(static_cast<uint32_t>(
-                                                         &stmt - program_.stmts.data())));
+    case StmtKind::kMacro: {
+      const auto id = static_cast<StmtId>(&stmt - program_.stmts.data());
+      set(stmt.target.names[0], Value::macro(id));
       return Flow::kNormal;
+    }
     case StmtKind::kIf: return run_if(stmt);
     case StmtKind::kFor: return run_for(stmt);
     case StmtKind::kSetBlock:
@@ -114,7 +116,6 @@ Result<Interpreter::Flow> Interpreter::run_for(const Stmt& stmt) {
   LAMINA_ASSIGN(const Value items, loop_items(stmt));
   LAMINA_ASSIGN(Loop* loop, rt_.heap.loop());
   loop->items = &items.as_list();
-  loop->depth = ++loop_depth_;
   Scope scope{scope_, {}};
   scope_ = &scope;
   const auto loop_name = std::find(program_.names.begin(), program_.names.end(), "loop");
@@ -134,7 +135,6 @@ Result<Interpreter::Flow> Interpreter::run_for(const Stmt& stmt) {
   };
   auto flow = run_all();
   scope_ = scope.parent;
-  --loop_depth_;
   return flow;
 }
 
@@ -213,13 +213,11 @@ Result<void> Interpreter::assign(const Target& target, const Value& value) {
 Result<Value> Interpreter::call_macro(const Stmt& macro, const Arguments& arguments) {
   Scope scope{&top_, {}};
   Scope* caller = std::exchange(scope_, &scope);
-  const int64_t caller_depth = std::exchange(loop_depth_, 0);
   auto text = [&]() -> Result<Value> {
     LAMINA_TRY(bind_parameters(macro, arguments));
     return capture(macro.body);
   }();
   scope_ = caller;
-  loop_depth_ = caller_depth;
   return text;
 }
 

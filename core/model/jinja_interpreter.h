@@ -78,7 +78,6 @@ class Interpreter {
   Scope top_{nullptr, {}};
   Scope* scope_ = &top_;
   Value captured_;
-  int64_t loop_depth_ = 0;
   uint32_t error_line_ = 0;  // of the innermost expression or statement that failed
 };
 

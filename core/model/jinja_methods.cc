@@ -2,6 +2,7 @@
 // Methods of strings, dicts and `loop`, found by name.
 #include <algorithm>
 #include <iterator>
+#include <string>
 #include <utility>
 
 #include "core/base/utf8.h"
@@ -61,7 +62,8 @@ Result<Value> split_string(Runtime& rt, const Value& self, const Arguments& argu
 Result<Value> split_string_lines(Runtime& rt, const Value& self, const Arguments& arguments) {
   Value keep_ends = Value::boolean(false);
   LAMINA_TRY(bind(arguments, "splitlines", {{"keepends", &keep_ends}}));
-  LAMINA_ASSIGN(std::vector<Text> lines, split_lines(rt.budget, self.as_text(), is_true(keep_ends)));
+  LAMINA_ASSIGN(std::vector<Text> lines,
+                split_lines(rt.budget, self.as_text(), is_true(keep_ends)));
   return list_of(rt, std::move(lines));
 }
 
@@ -121,7 +123,8 @@ Result<Value> replace_method(Runtime& rt, const Value& self, const Arguments& ar
   return rt.heap.string(std::move(out));
 }
 
-template <bool kLast>
+// find() says -1 where index() fails.
+template <bool kLast, bool kMustFind>
 Result<Value> find_method(Runtime& rt, const Value& self, const Arguments& arguments) {
   Value needle;
   LAMINA_TRY(bind(arguments, kLast ? "rfind" : "find", {{"sub", &needle, true}}));
@@ -129,7 +132,10 @@ Result<Value> find_method(Runtime& rt, const Value& self, const Arguments& argum
   const std::string_view text = self.as_bytes();
   LAMINA_TRY(spend_search(rt.budget, text.size(), part->size()));
   const size_t found = kLast ? text.rfind(part->bytes()) : text.find(part->bytes());
-  if (found == std::string_view::npos) return Value::integer(-1);
+  if (found == std::string_view::npos) {
+    if (kMustFind) return make_error(Code::kInvalidModel, "index: the text is not there");
+    return Value::integer(-1);
+  }
   return Value::integer(static_cast<int64_t>(count_code_points(text.substr(0, found))));
 }
 
@@ -253,8 +259,10 @@ constexpr Entry kMethods[] = {
     {Kind::kString, "title", change_case<title_method>},
     {Kind::kString, "capitalize", change_case<capitalize>},
     {Kind::kString, "replace", replace_method},
-    {Kind::kString, "find", find_method<false>},
-    {Kind::kString, "rfind", find_method<true>},
+    {Kind::kString, "find", find_method<false, false>},
+    {Kind::kString, "rfind", find_method<true, false>},
+    {Kind::kString, "index", find_method<false, true>},
+    {Kind::kString, "rindex", find_method<true, true>},
     {Kind::kString, "count", count_method},
     {Kind::kString, "join", join_method},
     {Kind::kString, "isspace", all_chars<is_space>},
@@ -277,10 +285,36 @@ const Entry* find_method_of(Kind kind, std::string_view name) {
   return found != std::end(kMethods) ? found : nullptr;
 }
 
+// Methods that Python has and this subset does not, or that would change a value.
+constexpr std::string_view kStringRefused[] = {
+    "casefold",    "center",    "encode",       "expandtabs", "format",   "format_map", "isascii",
+    "isdecimal",   "istitle",   "isidentifier", "isnumeric",  "isprintable", "ljust",   "maketrans",
+    "partition",   "rjust",     "rpartition",   "swapcase",   "translate", "zfill"};
+constexpr std::string_view kDictRefused[] = {"clear",   "copy",       "fromkeys", "pop",
+                                             "popitem", "setdefault", "update"};
+constexpr std::string_view kListRefused[] = {"append", "clear",   "copy",   "count",
+                                             "extend", "index",   "insert", "pop",
+                                             "remove", "reverse", "sort"};
+
+bool is_refused(Kind kind, std::string_view name) {
+  const auto has = [name](const auto& names) {
+    return std::find(std::begin(names), std::end(names), name) != std::end(names);
+  };
+  switch (kind) {
+    case Kind::kString: return has(kStringRefused);
+    case Kind::kDict: return has(kDictRefused);
+    case Kind::kList: return has(kListRefused);
+    default: return false;
+  }
+}
+
 }  // namespace
 
-bool has_method(const Value& self, std::string_view name) {
-  return find_method_of(self.kind(), name) != nullptr;
+Result<bool> has_method(const Value& self, std::string_view name) {
+  if (find_method_of(self.kind(), name) != nullptr) return true;
+  if (!is_refused(self.kind(), name)) return false;
+  return make_error(Code::kUnsupported, "the method %s of a %s is not supported",
+                    quote(name).c_str(), std::string(type_name(self)).c_str());
 }
 
 Result<Value> call_method(Runtime& rt, const Method& method, const Arguments& arguments) {

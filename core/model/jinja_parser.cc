@@ -219,8 +219,8 @@ Result<void> StatementParser::parse_filter(Stmt& stmt) {
 Result<void> StatementParser::parse_macro(Stmt& stmt) {
   stmt.kind = StmtKind::kMacro;
   if (scopes_ > 0) {
-    return make_error(Code::kUnsupported, "line %u: macros inside loops or blocks are not supported",
-                      stmt.line);
+    return make_error(Code::kUnsupported,
+                      "line %u: macros inside loops or blocks are not supported", stmt.line);
   }
   LAMINA_ASSIGN(const NameId name, cursor_.expect_name());
   stmt.target.names = {name};

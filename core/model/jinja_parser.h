@@ -11,7 +11,7 @@
 namespace lamina::jinja {
 
 constexpr size_t kMaxSourceBytes = size_t{256} << 10;
-constexpr uint32_t kMaxParseDepth = 64;  // of statements and brackets within each other
+constexpr uint32_t kMaxParseDepth = 32;  // of statements and brackets within each other
 
 // Errors are kInvalidModel, or kUnsupported for Jinja that chat templates have no use for (blocks,
 // inheritance, imports, call blocks, recursive loops), and read "line N: WHAT".

@@ -117,7 +117,7 @@ Result<void> print_dict(Budget& budget, const Dict& dict, Text& out) {
 
 class JsonPrinter {
  public:
-  JsonPrinter(const Budget& budget, int indent) : budget_(budget), indent_(indent) {}
+  JsonPrinter(Budget& budget, int indent) : budget_(budget), indent_(indent) {}
   Result<void> value(const Value& value);
   Text take() { return std::move(out_); }
 
@@ -130,7 +130,7 @@ class JsonPrinter {
   Result<void> key(const Value& key);
   void number(double value);
 
-  const Budget& budget_;
+  Budget& budget_;
   const int indent_;
   size_t depth_ = 0;
   Text out_;
@@ -138,7 +138,8 @@ class JsonPrinter {
 
 void JsonPrinter::new_line() {
   if (indent_ < 0) return;
-  put("\n" + std::string(static_cast<size_t>(indent_) * depth_, ' '));
+  put("\n");
+  put(std::string(static_cast<size_t>(indent_) * depth_, ' '));
 }
 
 void JsonPrinter::string(const Text& text) {
@@ -222,6 +223,7 @@ Result<void> JsonPrinter::dict(const Dict& dict) {
 }
 
 Result<void> JsonPrinter::value(const Value& value) {
+  LAMINA_TRY(budget_.spend_steps(1));
   LAMINA_TRY(budget_.check_bytes(out_.size()));
   switch (value.kind()) {
     case Kind::kNone: put("null"); return {};
@@ -239,25 +241,30 @@ Result<void> JsonPrinter::value(const Value& value) {
 
 std::string float_repr(double value) {
   if (std::isnan(value)) return "nan";
-  const std::string sign = std::signbit(value) ? "-" : "";
+  std::string out = std::signbit(value) ? "-" : "";
   value = std::fabs(value);
-  if (std::isinf(value)) return sign + "inf";
-  if (value == 0) return sign + "0.0";
+  if (std::isinf(value)) return out.append("inf");
+  if (value == 0) return out.append("0.0");
   const auto [digits, exponent] = shortest_decimal(value);
   const auto count = static_cast<int>(digits.size());
   if (exponent < -3 || exponent > 16) {
     char tail[16];
     const int e = exponent - 1;
     std::snprintf(tail, sizeof tail, "e%c%02d", e < 0 ? '-' : '+', std::abs(e));
-    return sign + digits[0] + (count > 1 ? "." + digits.substr(1) : "") + tail;
+    out.append(digits, 0, 1);
+    if (count > 1) out.append(1, '.').append(digits, 1);
+    return out.append(tail);
   }
-  if (exponent <= 0) return sign + "0." + std::string(static_cast<size_t>(-exponent), '0') + digits;
+  if (exponent <= 0) {
+    return out.append("0.").append(static_cast<size_t>(-exponent), '0').append(digits);
+  }
   const auto whole = static_cast<size_t>(exponent);
-  if (count <= exponent) return sign + digits + std::string(whole - digits.size(), '0') + ".0";
-  return sign + digits.substr(0, whole) + "." + digits.substr(whole);
+  if (count <= exponent) return out.append(digits).append(whole - digits.size(), '0').append(".0");
+  return out.append(digits, 0, whole).append(1, '.').append(digits, whole);
 }
 
 Result<void> print_repr(Budget& budget, const Value& value, Text& out) {
+  if (value.is(Kind::kUndefined)) return out.append("Undefined", true), Result<void>();
   if (!value.is(Kind::kString)) return print(budget, value, out);
   LAMINA_TRY(budget.spend_scan(value.as_bytes().size()));
   LAMINA_TRY(budget.check_bytes(out.size() + value.as_bytes().size()));
@@ -266,6 +273,7 @@ Result<void> print_repr(Budget& budget, const Value& value, Text& out) {
 }
 
 Result<void> print(Budget& budget, const Value& value, Text& out) {
+  LAMINA_TRY(budget.spend_steps(1));
   LAMINA_TRY(budget.check_bytes(out.size()));
   switch (value.kind()) {
     case Kind::kUndefined: return {};
@@ -290,7 +298,7 @@ Result<Text> to_text(Budget& budget, const Value& value) {
   return text;
 }
 
-Result<Text> to_json(const Budget& budget, const Value& value, int indent) {
+Result<Text> to_json(Budget& budget, const Value& value, int indent) {
   JsonPrinter printer(budget, indent);
   LAMINA_TRY(printer.value(value));
   return printer.take();

@@ -19,7 +19,7 @@ Result<void> print_repr(Budget& budget, const Value& value, Text& out);
 Result<Text> to_text(Budget& budget, const Value& value);
 
 // json.dumps(value, ensure_ascii=False, indent=indent); no indent if it is negative.
-Result<Text> to_json(const Budget& budget, const Value& value, int indent);
+Result<Text> to_json(Budget& budget, const Value& value, int indent);
 
 std::string float_repr(double value);  // "1.0", "1e+16", "inf"
 

@@ -56,7 +56,8 @@ const Function* find_function(std::string_view name);
 
 // Calls self.name(arguments).
 Result<Value> call_method(Runtime& rt, const Method& method, const Arguments& arguments);
-bool has_method(const Value& self, std::string_view name);
+// An error if Python has the method and this subset does not.
+Result<bool> has_method(const Value& self, std::string_view name);
 
 // object.name and object[key]; what is not there is undefined, but undefined itself has nothing.
 Result<Value> get_attribute(Runtime& rt, const Value& object, std::string_view name);

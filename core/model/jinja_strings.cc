@@ -145,7 +145,8 @@ Result<std::vector<Text>> split(Budget& budget, const Text& text, int64_t most, 
     if (from_right) {
       const size_t begin = std::max(word_begin(inner, rest.end), rest.begin);
       LAMINA_TRY(cutter.cut(begin, rest.end));
-      rest.end = rest.begin + strip_space(bytes.substr(rest.begin, begin - rest.begin), false, true).end;
+      rest.end =
+          rest.begin + strip_space(bytes.substr(rest.begin, begin - rest.begin), false, true).end;
     } else {
       const size_t end = next_space(inner, rest.begin);
       LAMINA_TRY(cutter.cut(rest.begin, end));

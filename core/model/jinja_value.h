@@ -126,7 +126,6 @@ struct Namespace {
 struct Loop {
   const List* items = nullptr;
   size_t index = 0;
-  int64_t depth = 1;
 };
 
 struct Method {
