@@ -146,6 +146,17 @@ TEST(Bpe, ByteLevelMergesByDefinition) {
   }
 }
 
+// Everything joins everything: nothing is cut, and merges undo what others waited for.
+TEST(Bpe, TwoLettersMergeByDefinition) {
+  Random random(4);
+  for (int round = 0; round < 100; ++round) {
+    Model m;
+    for (const char* letter : {"a", "b"}) m.add(letter);
+    add_merges(m, random, {"a", "b"}, 30);
+    expect_definition(m, random, {"a", "b", "ab"});
+  }
+}
+
 TEST(Bpe, SentencePieceMergesByDefinition) {
   Random random(2);
   for (int round = 0; round < 150; ++round) {
@@ -159,7 +170,7 @@ TEST(Bpe, SentencePieceMergesByDefinition) {
     const std::vector<std::string> letters{"a", "b", "▁", "é", "你", "\U0001F600"};
     for (const std::string& letter : letters) m.add(letter);
     std::vector<std::string> pool = letters;
-    if (round % 5 == 0) pool.push_back("<0xF0>");  // merges of byte tokens forbid cutting
+    if (round % 5 == 0) pool.push_back("<0xC3>");  // merges of byte tokens forbid cutting
     add_merges(m, random, pool, 1 + round % 40);
     expect_definition(m, random, {"a", "b", "▁", "é", "你", "\U0001F600", "x", "ö", "ab"});
   }
@@ -211,6 +222,29 @@ TEST(Bpe, IgnoreMergesLooksAtWholePieces) {
   EXPECT_EQ(tokenizer->encode(std::string(60, 'y')).value(), std::vector<int32_t>{longer});
   EXPECT_EQ(tokenizer->encode(std::string(61, 'y')).value(),
             by_definition(m, std::string(61, 'y')));
+}
+
+// What is remembered of a piece must not be taken for a segment of the same text.
+TEST(Bpe, IgnoreMergesTellsPiecesFromSegments) {
+  Model m;
+  for (const char* token : {"1", "w", "x", "y", "z", "xy", "yz", "xyz"}) m.add(token);
+  m.byte_fallback = m.ignore_merges = true;
+  for (int b = 0; b < 256; ++b) {
+    char name[8];
+    snprintf(name, sizeof name, "<0x%02X>", b);
+    m.add(name);
+  }
+  m.merges = {{"x", "y"}, {"y", "z"}};
+  std::string json = json_of(m);
+  const std::string none = "\"pre_tokenizer\":null";
+  json.replace(json.find(none), none.size(), R"("pre_tokenizer":{"type":"Digits"})");
+  const auto tokenizer = Tokenizer::from_json(json, "t");
+  ASSERT_TRUE(tokenizer.has_value()) << tokenizer.error().message;
+  const auto ids = tokenizer->encode("xyz1xyz" + std::string(60, 'w') + "1xyz").value();
+  std::vector<int32_t> wanted{7, 0, 5, 4};
+  wanted.insert(wanted.end(), 60, 1);
+  wanted.insert(wanted.end(), {0, 7});
+  EXPECT_EQ(ids, wanted);
 }
 
 // Half a million characters that are all one word: quadratic work would not end.

@@ -184,6 +184,21 @@ TEST(TokenizerJson, PostProcessors) {
                  {"ids[64]"});
 }
 
+TEST(TokenizerJson, ALaterTemplateStandsAroundAnEarlierOne) {
+  const auto around = [](const char* before, const char* after) {
+    return std::string(R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "s"}},
+        {"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "e"}}], "special_tokens":
+        {"s": {"ids": [)") +
+           before + R"(]}, "e": {"ids": [)" + after + "]}}}";
+  };
+  Parts parts;
+  parts.post_processor = R"({"type": "Sequence", "processors": [)" + around("1", "1, 0") + "," +
+                         around("2", "0") + "]}";
+  const auto tokenizer = Tokenizer::from_json(parts.json(), "t");
+  ASSERT_TRUE(tokenizer.has_value()) << tokenizer.error().message;
+  EXPECT_EQ(tokenizer->encode("a").value(), (std::vector<int32_t>{2, 1, 0, 1, 0, 0}));
+}
+
 TEST(TokenizerJson, Decoders) {
   const auto sequence = [](const std::string& steps) {
     return Parts{.decoder = R"({"type": "Sequence", "decoders": [)" + steps + "]}"};
