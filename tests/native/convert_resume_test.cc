@@ -180,14 +180,22 @@ TEST_F(Resume, OneConversionAtATime) {
   EXPECT_EQ(files_below(o.destination), want);
 }
 
+// Seconds that one undisturbed conversion takes, to spread interruptions over.
+double duration_of(const ConvertOptions& o) {
+  const auto report = convert(o);
+  EXPECT_TRUE(report);
+  return report ? report->seconds : 0.0;
+}
+
 // A process is killed at forty different moments; each time the folder is either absent or whole,
 // and in the end its bytes are those of an undisturbed conversion.
 TEST_F(Resume, SurvivesKillAtAnyMoment) {
   const ConvertOptions o = options(dir / "model");
+  const double whole = duration_of(options(dir / "timed"));
   size_t completed = 0, killed = 0;
-  for (useconds_t moment = 0; moment < 40; ++moment) {
+  for (int moment = 0; moment < 40; ++moment) {
     const pid_t child = spawn([&] { return convert(o) ? 0 : 1; });
-    ::usleep(moment * 700);
+    ::usleep(static_cast<useconds_t>(whole * 1e6 * moment / 40));
     ::kill(child, SIGKILL);
     const int status = exit_status(child);
     killed += WIFSIGNALED(status);
@@ -199,6 +207,8 @@ TEST_F(Resume, SurvivesKillAtAnyMoment) {
     ++completed;
     fs::remove_all(o.destination);
   }
+  RecordProperty("killed", static_cast<int>(killed));
+  RecordProperty("completed", static_cast<int>(completed));
   EXPECT_GT(killed, 0u);
   finish(o);
 }
@@ -210,9 +220,10 @@ TEST_F(Resume, KilledWhileReplacingKeepsOneModel) {
   const auto old = files_below(o.destination);
   o = options(dir / "model");
   o.force = true;
-  for (useconds_t moment = 0; moment < 25; ++moment) {
+  const double whole = duration_of(options(dir / "timed"));
+  for (int moment = 0; moment < 25; ++moment) {
     const pid_t child = spawn([&] { return convert(o) ? 0 : 1; });
-    ::usleep(moment * 1500);
+    ::usleep(static_cast<useconds_t>(whole * 1.5e6 * moment / 25));
     ::kill(child, SIGKILL);
     exit_status(child);
     const auto now = files_below(o.destination);

@@ -106,8 +106,7 @@ class IoFaults : public testing::Test {
     }
   }
 
-  // In memory where that can be had: hundreds of conversions sync all they write.
-  TempDir dir{fs::is_directory("/dev/shm") ? "/dev/shm" : testing::TempDir()};
+  TempDir dir;
   std::map<std::string, std::string> want;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -9,11 +10,13 @@
 
 namespace lamina::test {
 
-// A fresh directory, removed with everything in it at the end.
+// A fresh directory, removed with everything in it at the end. In memory where that can be had:
+// the files under test are synced, which a busy disk makes slow.
 class TempDir {
  public:
-  explicit TempDir(const std::string& below = testing::TempDir()) {
-    std::string name = below + "/lamina-XXXXXX";
+  TempDir() {
+    const bool memory = ::access("/dev/shm", W_OK) == 0;
+    std::string name = (memory ? std::string("/dev/shm") : testing::TempDir()) + "/lamina-XXXXXX";
     EXPECT_NE(::mkdtemp(name.data()), nullptr);
     path_ = name;
   }
