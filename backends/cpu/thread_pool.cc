@@ -14,8 +14,10 @@ namespace lamina::cpu {
 
 namespace {
 
-// About 0.3 ms: longer than any op of a decode step, and than sampling between two steps.
+// About 0.3 ms: longer than an op of a decode step, and than sampling between two steps.
 constexpr int kSpins = 20000;
+// With more workers than CPUs whoever spins keeps from working whom it waits for.
+constexpr int kSpinsCrowded = 50;
 
 void relax() {
 #if defined(__x86_64__)
@@ -51,8 +53,8 @@ void ThreadPool::Signal::advance() {
 
 // The total order of the four operations on value and sleepers here and in advance() is what keeps
 // a sleeper from being missed: either advance() sees the sleeper or the sleeper sees the new value.
-void ThreadPool::Signal::wait_while(uint32_t seen) {
-  for (int i = 0; i < kSpins; ++i) {
+void ThreadPool::Signal::wait_while(uint32_t seen, int spins) {
+  for (int i = 0; i < spins; ++i) {
     if (value.load(std::memory_order_acquire) != seen) return;
     relax();
   }
@@ -61,7 +63,8 @@ void ThreadPool::Signal::wait_while(uint32_t seen) {
   sleepers.fetch_sub(1);
 }
 
-ThreadPool::ThreadPool(int n_threads) : size_(n_threads) {}
+ThreadPool::ThreadPool(int n_threads)
+    : size_(n_threads), spins_(n_threads > usable_cpus() ? kSpinsCrowded : kSpins) {}
 
 Result<std::unique_ptr<ThreadPool>> ThreadPool::create(int n_threads) {
   if (n_threads < 1 || n_threads > kMaxThreads) {
@@ -99,7 +102,7 @@ void* ThreadPool::thread_main(void* argument) {
 
 void ThreadPool::work(int worker) {
   for (uint32_t seen = 0;; ++seen) {
-    work_.wait_while(seen);
+    work_.wait_while(seen, spins_);
     if (stop_) return;
     function_(context_, worker);
     barrier();
@@ -122,7 +125,7 @@ void ThreadPool::barrier() {
     arrived_.store(0, std::memory_order_relaxed);
     barrier_.advance();
   } else {
-    barrier_.wait_while(seen);
+    barrier_.wait_while(seen, spins_);
   }
 }
 

@@ -44,10 +44,11 @@ class ThreadPool {
     std::atomic<uint32_t> value{0};
     std::atomic<uint32_t> sleepers{0};
     void advance();
-    void wait_while(uint32_t seen);
+    void wait_while(uint32_t seen, int spins);
   };
 
   const int size_;
+  const int spins_;
   int started_ = 1;
   bool stop_ = false;
   Function function_ = nullptr;

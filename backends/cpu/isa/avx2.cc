@@ -14,8 +14,7 @@ constexpr int kGemmRows = 4;
 constexpr int kGemmColumns = 1024;
 constexpr int kGemmFrom = 5;
 constexpr int kPairTile = 4;
-constexpr int kPositionVecs = 2;
-constexpr int kValueVecs = 2;
+constexpr int kPairVecs = 2;
 
 }  // namespace
 

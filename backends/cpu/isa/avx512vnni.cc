@@ -12,9 +12,8 @@ constexpr int kPanelVecs = 2;      // 24 accumulators, 2 weights, 1 broadcast
 constexpr int kGemmRows = 12;
 constexpr int kGemmColumns = 1024;  // a panel's 32 KiB stay in L1
 constexpr int kGemmFrom = 5;
-constexpr int kPairTile = 4;
-constexpr int kPositionVecs = 4;
-constexpr int kValueVecs = 4;
+constexpr int kPairTile = 8;
+constexpr int kPairVecs = 2;
 
 }  // namespace
 

@@ -14,8 +14,7 @@ constexpr int kGemmRows = 2;
 constexpr int kGemmColumns = 1024;
 constexpr int kGemmFrom = 1 << 30;  // one lane gains nothing from packing
 constexpr int kPairTile = 2;
-constexpr int kPositionVecs = 4;
-constexpr int kValueVecs = 4;
+constexpr int kPairVecs = 4;
 
 }  // namespace
 

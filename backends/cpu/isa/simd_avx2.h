@@ -47,6 +47,7 @@ LAMINA_INLINE F32 f32_fma_exact(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a,
 LAMINA_INLINE F32 f32_round(F32 a) {
   return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
+LAMINA_INLINE float f32_first(F32 v) { return _mm256_cvtss_f32(v); }
 LAMINA_INLINE float f32_sum(F32 v) {
   __m128 q = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   q = _mm_add_ps(q, _mm_movehl_ps(q, q));

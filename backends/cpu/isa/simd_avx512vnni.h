@@ -47,6 +47,7 @@ LAMINA_INLINE F32 f32_fma_exact(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a,
 LAMINA_INLINE F32 f32_round(F32 a) {
   return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
+LAMINA_INLINE float f32_first(F32 v) { return _mm512_cvtss_f32(v); }
 LAMINA_INLINE float f32_sum(F32 v) {
   const __m256 h = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
   __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));

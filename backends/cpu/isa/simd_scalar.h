@@ -33,6 +33,7 @@ LAMINA_INLINE F32 f32_fma(F32 a, F32 b, F32 c) { return a * b + c; }  // fast wh
 LAMINA_INLINE F32 f32_fma_exact(F32 a, F32 b, F32 c) { return __builtin_fmaf(a, b, c); }
 // 1.5 * 2^23 pushes the fraction out; |a| < 2^22.
 LAMINA_INLINE F32 f32_round(F32 a) { return a + 0x1.8p23f - 0x1.8p23f; }
+LAMINA_INLINE float f32_first(F32 v) { return v; }
 LAMINA_INLINE float f32_sum(F32 v) { return v; }
 LAMINA_INLINE float f32_largest(F32 v) { return v; }
 

@@ -10,15 +10,18 @@ namespace {
 
 constexpr float kNoScore = -1e30f;
 
+// Pairs are taken kPairTile at a time, then by halves: so many vectors each, kAttentionSums in all.
+constexpr int kAttentionSums = kPairTile * kPairVecs;
+template <int P>
+constexpr int kTileVecs = kAttentionSums / P < 4 ? kAttentionSums / P : 4;
+
 struct AttentionScratch {
-  float* q;           // [tiles][head_dim][kPairTile], scaled
+  float* q;           // tile by tile [head_dim][pairs of the tile], scaled
   float* scores;      // [pairs][64]
   float* correction;  // [pairs]
   float* keys;        // [head_dim][64]
   float* values;      // [64][value_width]
 };
-
-LAMINA_INLINE int pair_tiles(int pairs) { return (pairs + kPairTile - 1) / kPairTile; }
 
 LAMINA_INLINE int value_floats(int head_dim) {
   return (head_dim + kVectorFloats - 1) / kVectorFloats * kVectorFloats;
@@ -29,8 +32,7 @@ size_t attention_record(int32_t head_dim) {
 }
 
 size_t attention_scratch(int32_t pairs, int32_t head_dim) {
-  const int padded = pair_tiles(pairs) * kPairTile;
-  const int floats = padded * (head_dim + kPagePositions + 1) +
+  const int floats = pairs * (head_dim + kPagePositions + 1) +
                      (head_dim + value_floats(head_dim)) * kPagePositions;
   return static_cast<size_t>(floats) + 5 * kVectorFloats;
 }
@@ -42,59 +44,63 @@ LAMINA_INLINE float* aligned_floats(float*& next, int n) {
 }
 
 LAMINA_INLINE AttentionScratch attention_scratch_parts(const Attention& a) {
-  const int padded = pair_tiles(a.rows * a.group) * kPairTile;
+  const int pairs = a.rows * a.group;
   float* next = a.scratch;
   AttentionScratch s;
-  s.q = aligned_floats(next, padded * a.page_zero.head_dim);
-  s.scores = aligned_floats(next, padded * kPagePositions);
-  s.correction = aligned_floats(next, padded);
+  s.q = aligned_floats(next, pairs * a.page_zero.head_dim);
+  s.scores = aligned_floats(next, pairs * kPagePositions);
+  s.correction = aligned_floats(next, pairs);
   s.keys = aligned_floats(next, a.page_zero.head_dim * kPagePositions);
   s.values = aligned_floats(next, a.page_zero.value_width * kPagePositions);
   return s;
 }
 
+// f(first pair, Index<pairs>) for each tile.
+template <int P, typename F>
+LAMINA_INLINE void each_tile(int first, int pairs, const F& f) {
+  for (; first + P <= pairs; first += P) f(first, Index<P>{});
+  if constexpr (P > 1) each_tile<P / 2>(first, pairs, f);
+}
+
 void attention_begin(const Attention& a) {
   const AttentionScratch s = attention_scratch_parts(a);
-  const int pairs = a.rows * a.group, d = a.page_zero.head_dim;
+  const int d = a.page_zero.head_dim;
   const float scale = a.scale * 0x1.715476p+0f;
-  for (int p = 0; p < pair_tiles(pairs) * kPairTile; ++p) {
-    const int from = p < pairs ? p : 0;
-    const float* q =
-        a.q + static_cast<size_t>(from / a.group) * a.q_stride + (from % a.group) * d;
-    float* to = s.q + p / kPairTile * d * kPairTile + p % kPairTile;
-    for (int i = 0; i < d; ++i) to[i * kPairTile] = q[i] * scale;
-  }
+  each_tile<kPairTile>(0, a.rows * a.group, [&](int first, auto tile) LAMINA_LAMBDA {
+    const float* from[tile];
+    for (int p = 0; p < tile; ++p) {
+      const int row = (first + p) / a.group, head = (first + p) % a.group;
+      from[p] = a.q + static_cast<size_t>(row) * a.q_stride + head * d;
+    }
+    float* to = s.q + first * d;
+    for (int i = 0; i < d; ++i) {
+      for (int p = 0; p < tile; ++p) *to++ = from[p][i] * scale;
+    }
+  });
 }
 
-LAMINA_INLINE const float* page_floats(KvFormat format, const void* data, int n, float* scratch) {
-  if (format == KvFormat::kF32) return static_cast<const float*>(data);
-  if (format == KvFormat::kF16) {
-    const uint16_t* p = static_cast<const uint16_t*>(data);
-    for (int i = 0; i < n; i += kLanes) f32_store(scratch + i, f32_load_f16(p + i));
-  } else {
-    const int8_t* p = static_cast<const int8_t*>(data);
-    for (int i = 0; i < n; i += kLanes) f32_store(scratch + i, f32_load_i8(p + i));
-  }
-  return scratch;
-}
+LAMINA_INLINE F32 page_lanes(const float* p) { return f32_load(p); }
+LAMINA_INLINE F32 page_lanes(const uint16_t* p) { return f32_load_f16(p); }
+LAMINA_INLINE F32 page_lanes(const int8_t* p) { return f32_load_i8(p); }
 
-// scores[kPairTile][kPositionVecs * kLanes] of 64 = q . keys
-LAMINA_INLINE void score_tile(const float* q, const float* keys, int d, float* scores) {
-  F32 sums[kPairTile * kPositionVecs];
-  each<kPairTile * kPositionVecs>([&](auto i) LAMINA_LAMBDA { sums[i] = f32_zero(); });
-  for (int i = 0; i < d; ++i, q += kPairTile, keys += kPagePositions) {
-    F32 k[kPositionVecs];
-    each<kPositionVecs>([&](auto v) LAMINA_LAMBDA { k[v] = f32_load(keys + v * kLanes); });
-    each<kPairTile>([&](auto p) LAMINA_LAMBDA {
+// scores[P][V * kLanes] of rows of 64 = q[d][P] . keys[d][64]; `next` is memory to be read soon.
+template <int P, int V, typename K>
+LAMINA_INLINE void score_tile(const float* q, const K* keys, int d, float* scores,
+                              const char* next) {
+  F32 sums[P * V];
+  each<P * V>([&](auto i) LAMINA_LAMBDA { sums[i] = f32_zero(); });
+  for (int i = 0; i < d; ++i, q += P, keys += kPagePositions) {
+    prefetch(next + i * 64);
+    F32 k[V];
+    each<V>([&](auto v) LAMINA_LAMBDA { k[v] = page_lanes(keys + v * kLanes); });
+    each<P>([&](auto p) LAMINA_LAMBDA {
       const F32 each_q = f32_set(q[p]);
-      each<kPositionVecs>([&](auto v) LAMINA_LAMBDA {
-        F32& sum = sums[p * kPositionVecs + v];
-        sum = f32_fma(each_q, k[v], sum);
-      });
+      each<V>([&](auto v) LAMINA_LAMBDA { sums[p * V + v] = f32_fma(each_q, k[v], sums[p * V + v]); });
     });
   }
-  each<kPairTile * kPositionVecs>([&](auto i) LAMINA_LAMBDA {
-    f32_store(scores + i / kPositionVecs * kPagePositions + i % kPositionVecs * kLanes, sums[i]);
+  each<P * V>([&](auto i) LAMINA_LAMBDA {
+    constexpr int p = i / V, v = i % V;
+    f32_store(scores + p * kPagePositions + v * kLanes, sums[i]);
   });
 }
 
@@ -119,9 +125,8 @@ LAMINA_INLINE float page_softmax(float* scores, int n, const float* key_scales,
   const float before = *largest;
   const float now = page_top > before ? page_top : before;
   *largest = now;
-  float correction[kLanes];
-  f32_store(correction, f32_exp2(f32_set(before - now)));
-  F32 total = f32_mul(f32_load(sum), f32_load(correction));
+  const F32 correction = f32_exp2(f32_set(before - now));
+  F32 total = f32_mul(f32_load(sum), correction);
   for (int v = 0; v < kVecs; ++v) {
     const F32 weight = f32_exp2(f32_sub(f32_load(scores + v * kLanes), f32_set(now)));
     total = f32_add(total, weight);
@@ -130,24 +135,28 @@ LAMINA_INLINE float page_softmax(float* scores, int n, const float* key_scales,
   }
   for (int i = n; i < kPagePositions; ++i) scores[i] = 0.0f;
   f32_store(sum, total);
-  return correction[0];
+  return f32_first(correction);
 }
 
-// out[P pairs][V vectors] = out * correction + weights . values, over n positions.
-template <int P, int V>
-LAMINA_INLINE void value_tile(const float* weights, const float* correction, const float* values,
-                              size_t value_width, int n, float* out, size_t record) {
+// out[P][V * kLanes] = out * correction + weights[P][64] . values, over n positions.
+template <int P, int V, typename T>
+LAMINA_INLINE void value_tile(const float* weights, const float* correction, const T* values,
+                              size_t value_width, int n, float* out, size_t record,
+                              const char* next) {
   F32 sums[P * V];
   each<P * V>([&](auto i) LAMINA_LAMBDA {
     constexpr int p = i / V, v = i % V;
     sums[i] = f32_mul(f32_load(out + p * record + v * kLanes), f32_set(correction[p]));
   });
   for (int i = 0; i < n; ++i, values += value_width) {
+    prefetch(next + i * 64);
     F32 row[V];
-    each<V>([&](auto v) LAMINA_LAMBDA { row[v] = f32_load(values + v * kLanes); });
+    each<V>([&](auto v) LAMINA_LAMBDA { row[v] = page_lanes(values + v * kLanes); });
     each<P>([&](auto p) LAMINA_LAMBDA {
       const F32 weight = f32_set(weights[p * kPagePositions + i]);
-      each<V>([&](auto v) LAMINA_LAMBDA { sums[p * V + v] = f32_fma(weight, row[v], sums[p * V + v]); });
+      each<V>([&](auto v) LAMINA_LAMBDA {
+        sums[p * V + v] = f32_fma(weight, row[v], sums[p * V + v]);
+      });
     });
   }
   each<P * V>([&](auto i) LAMINA_LAMBDA {
@@ -156,59 +165,91 @@ LAMINA_INLINE void value_tile(const float* weights, const float* correction, con
   });
 }
 
-template <int P>
-LAMINA_INLINE void value_rows(const float* weights, const float* correction, const float* values,
-                              int value_width, int n, float* out, size_t record) {
-  const auto width = static_cast<size_t>(value_width);
-  int i = 0;
-  for (; i + kValueVecs * kLanes <= value_width; i += kValueVecs * kLanes) {
-    value_tile<P, kValueVecs>(weights, correction, values + i, width, n, out + i, record);
-  }
-  for (; i < value_width; i += kLanes) {
-    value_tile<P, 1>(weights, correction, values + i, width, n, out + i, record);
-  }
+// A page of one layer and kv head, and the one after it.
+struct PageView {
+  const char* keys;
+  const char* values;
+  const char* next_keys;
+  const char* next_values;
+  const float* scales;  // of 64 keys, then 64 values; null unless i8
+  int seen;             // positions of the page that row 0 sees; may be negative or beyond 64
+};
+
+LAMINA_INLINE PageView page_view(const Attention& a, int page, int n_pages) {
+  const KvBlock& b = a.page_zero;
+  const size_t element = b.format == KvFormat::kF32 ? 4 : b.format == KvFormat::kF16 ? 2 : 1;
+  const size_t keys_bytes = static_cast<size_t>(b.head_dim * kPagePositions) * element;
+  const size_t values_bytes = static_cast<size_t>(b.value_width * kPagePositions) * element;
+  const char* zero = static_cast<const char*>(b.data);
+  PageView view;
+  view.keys = zero + static_cast<size_t>(a.pages[page]) * a.page_stride;
+  view.values = view.keys + keys_bytes;
+  const int next = page + 1 < n_pages ? page + 1 : page;
+  view.next_keys = zero + static_cast<size_t>(a.pages[next]) * a.page_stride;
+  view.next_values = view.next_keys + keys_bytes;
+  const void* scales = view.values + values_bytes;
+  view.scales = b.format == KvFormat::kI8 ? static_cast<const float*>(scales) : nullptr;
+  view.seen = a.first_length - page * kPagePositions;
+  return view;
 }
 
-LAMINA_INLINE void attention_page(const Attention& a, const AttentionScratch& s, int page,
+// One page with keys and values of type T, as they lie or made floats before.
+template <typename T>
+LAMINA_INLINE void attention_page(const Attention& a, const AttentionScratch& s,
+                                  const PageView& view, const T* keys, const T* values,
                                   float* result) {
-  const int d = a.page_zero.head_dim, width = a.page_zero.value_width;
-  const int pairs = a.rows * a.group;
+  const int d = a.page_zero.head_dim, width = a.page_zero.value_width, pairs = a.rows * a.group;
   const size_t record = attention_record(d);
-  const KvFormat format = a.page_zero.format;
-  const size_t element = format == KvFormat::kF32 ? 4 : format == KvFormat::kF16 ? 2 : 1;
-  const char* block = static_cast<const char*>(a.page_zero.data) +
-                      static_cast<size_t>(a.pages[page]) * a.page_stride;
-  const char* values_at = block + static_cast<size_t>(d * kPagePositions) * element;
-  const void* scales_at = values_at + static_cast<size_t>(width * kPagePositions) * element;
-  const float* scales = format == KvFormat::kI8 ? static_cast<const float*>(scales_at) : nullptr;
-
-  const float* keys = page_floats(format, block, d * kPagePositions, s.keys);
-  for (int p = 0; p < pairs; p += kPairTile) {
-    for (int i = 0; i < kPagePositions; i += kPositionVecs * kLanes) {
-      score_tile(s.q + p * d, keys + i, d, s.scores + p * kPagePositions + i);
+  each_tile<kPairTile>(0, pairs, [&](int p, auto tile) LAMINA_LAMBDA {
+    constexpr int kVecs = kTileVecs<tile>;
+    for (int i = 0; i < kPagePositions; i += kVecs * kLanes) {
+      score_tile<tile, kVecs>(s.q + p * d, keys + i, d, s.scores + p * kPagePositions + i,
+                              view.next_keys + i / (kVecs * kLanes) * d * 64);
     }
-  }
-  const int seen = a.first_length - page * kPagePositions;  // by row 0, may be negative
+  });
   for (int p = 0; p < pairs; ++p) {
     float* state = result + static_cast<size_t>(p) * record + width;
-    const int row_sees = seen + p / a.group;
-    s.correction[p] = page_softmax(s.scores + p * kPagePositions,
-                                   row_sees < kPagePositions ? row_sees : kPagePositions, scales,
-                                   scales ? scales + kPagePositions : nullptr, state,
-                                   state + kVectorFloats);
+    const int sees = view.seen + p / a.group;
+    s.correction[p] =
+        page_softmax(s.scores + p * kPagePositions, sees < kPagePositions ? sees : kPagePositions,
+                     view.scales, view.scales ? view.scales + kPagePositions : nullptr, state,
+                     state + kVectorFloats);
   }
-  const float* values = page_floats(format, values_at, width * kPagePositions, s.values);
-  const int last = seen + a.rows - 1;
+  const int last = view.seen + a.rows - 1;
   const int n = last < kPagePositions ? last : kPagePositions;
-  int p = 0;
-  for (; p + kPairTile <= pairs; p += kPairTile) {
-    value_rows<kPairTile>(s.scores + p * kPagePositions, s.correction + p, values, width, n,
-                          result + static_cast<size_t>(p) * record, record);
+  each_tile<kPairTile>(0, pairs, [&](int p, auto tile) LAMINA_LAMBDA {
+    constexpr int kVecs = kTileVecs<tile>;
+    const float* weights = s.scores + p * kPagePositions;
+    float* out = result + static_cast<size_t>(p) * record;
+    const auto stride = static_cast<size_t>(width);
+    int i = 0;
+    for (; i + kVecs * kLanes <= width; i += kVecs * kLanes) {
+      value_tile<tile, kVecs>(weights, s.correction + p, values + i, stride, n, out + i, record,
+                              view.next_values + i / (kVecs * kLanes) * kPagePositions * 64);
+    }
+    for (; i < width; i += kLanes) {
+      value_tile<tile, 1>(weights, s.correction + p, values + i, stride, n, out + i, record,
+                          view.next_values);
+    }
+  });
+}
+
+template <typename T>
+LAMINA_INLINE void page_floats(const T* from, int n, float* to) {
+  for (int i = 0; i < n; i += kLanes) f32_store(to + i, page_lanes(from + i));
+}
+
+template <typename T>
+LAMINA_INLINE void attention_page_of(const Attention& a, const AttentionScratch& s,
+                                     const PageView& view, float* result) {
+  const T* keys = static_cast<const T*>(static_cast<const void*>(view.keys));
+  const T* values = static_cast<const T*>(static_cast<const void*>(view.values));
+  if (a.rows * a.group <= kPairTile || sizeof(T) == sizeof(float)) {
+    return attention_page(a, s, view, keys, values, result);
   }
-  for (; p < pairs; ++p) {
-    value_rows<1>(s.scores + p * kPagePositions, s.correction + p, values, width, n,
-                  result + static_cast<size_t>(p) * record, record);
-  }
+  page_floats(keys, a.page_zero.head_dim * kPagePositions, s.keys);
+  page_floats(values, a.page_zero.value_width * kPagePositions, s.values);
+  attention_page<float>(a, s, view, s.keys, s.values, result);
 }
 
 void attention_chunk(const Attention& a, int32_t chunk, float* result) {
@@ -222,7 +263,14 @@ void attention_chunk(const Attention& a, int32_t chunk, float* result) {
   const int length = a.first_length + a.rows - 1;
   const int pages = (length + kPagePositions - 1) / kPagePositions;
   const int end = (chunk + 1) * kChunkPages < pages ? (chunk + 1) * kChunkPages : pages;
-  for (int page = chunk * kChunkPages; page < end; ++page) attention_page(a, s, page, result);
+  for (int page = chunk * kChunkPages; page < end; ++page) {
+    const PageView view = page_view(a, page, pages);
+    switch (a.page_zero.format) {
+      case KvFormat::kF16: attention_page_of<uint16_t>(a, s, view, result); break;
+      case KvFormat::kF32: attention_page_of<float>(a, s, view, result); break;
+      case KvFormat::kI8: attention_page_of<int8_t>(a, s, view, result); break;
+    }
+  }
 }
 
 void attention_merge(const Attention& a, const float* later, float* result) {
