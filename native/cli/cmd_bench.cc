@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+// Speaks like llama-bench, so that what reads its tables and JSON reads ours.
+#include <cmath>
+#include <ctime>
+#include <memory>
+
+#include "core/base/json.h"
+#include "native/cli/bench_runner.h"
+#include "native/cli/cli.h"
+#include "native/cli/flags.h"
+#include "native/cli/host.h"
+#include "native/cli/machine.h"
+#include "native/platform/memory_facts.h"
+#include "native/platform/parallel.h"
+#include "native/platform/signals.h"
+#include "native/platform/synthetic.h"
+
+namespace lamina::cli {
+namespace {
+
+struct Options {
+  ModelFlags model;
+  EngineFlags engine;
+  std::string synthetic;
+  std::string dtype = "i8", group = "channel";
+  std::string prompts = "512", gens = "128", depths = "0";
+  int32_t repetitions = 5;
+  int32_t rows = 512;
+  std::string output = "md";
+  bool profile = false, no_machine = false;
+};
+
+// "512" or "128,512".
+Result<std::vector<int32_t>> parse_list(const char* flag, const std::string& text) {
+  std::vector<int32_t> list;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t end = std::min(text.find(',', at), text.size());
+    const std::optional<int64_t> n = parse_int(std::string_view(text).substr(at, end - at));
+    if (!n || *n < 0 || *n > (1 << 20)) {
+      return make_error(Code::kInvalidArgument, "%s %s: whole numbers from 0, commas between them",
+                        flag, quote(text).c_str());
+    }
+    list.push_back(static_cast<int32_t>(*n));
+    at = end + 1;
+  }
+  return list;
+}
+
+Result<std::vector<BenchTest>> tests_of(const Options& o) {
+  LAMINA_ASSIGN(const auto prompts, parse_list("-p", o.prompts));
+  LAMINA_ASSIGN(const auto gens, parse_list("-n", o.gens));
+  LAMINA_ASSIGN(const auto depths, parse_list("-d", o.depths));
+  std::vector<BenchTest> tests;
+  for (int32_t depth : depths) {
+    for (int32_t n : prompts) {
+      if (n > 0) tests.push_back({n, 0, depth});
+    }
+    for (int32_t n : gens) {
+      if (n > 0) tests.push_back({0, n, depth});
+    }
+  }
+  if (tests.empty()) return make_error(Code::kInvalidArgument, "nothing to measure: -p 0 and -n 0");
+  return tests;
+}
+
+struct Machine {
+  double read_bandwidth = 0.0, int8_peak = 0.0;  // 0: not measured
+};
+
+// One measurement with everything that its row says.
+struct Row {
+  BenchTest test;
+  BenchSamples times, speeds;
+  std::string when;
+
+  // Of the time the memory or the multipliers need at best, how much of the time that was taken.
+  double bytes_per_second(const ModelWork& work) const {
+    const double middle = test.n_depth + (test.n_gen - 1) / 2.0;
+    return (static_cast<double>(work.bytes_per_token) +
+            middle * static_cast<double>(work.kv_bytes_per_position)) *
+           speeds.mean();
+  }
+  double macs_per_second(const ModelWork& work) const {
+    return (work.macs_per_prompt_token + work.macs_of_logits / test.n_prompt) * speeds.mean();
+  }
+};
+
+struct Bench {
+  const Options& o;
+  std::string model_name, model_type;
+  std::unique_ptr<LoadedModel> model;
+  std::unique_ptr<Engine> engine;
+  CpuBackend* cpu = nullptr;
+  int threads = 0;
+  ModelWork work;
+  Machine machine;
+};
+
+std::string now_text() {
+  const std::time_t now = std::time(nullptr);
+  char text[32] = "";
+  std::tm utc{};
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+  return text;
+}
+
+void write_numbers(JsonWriter& json, const char* name, const std::vector<double>& values,
+                   double scale) {
+  json.key(name).begin_array();
+  for (double v : values) json.value(v * scale);
+  json.end_array();
+}
+
+std::string json_row(const Bench& b, const Row& row) {
+  JsonWriter json(2);
+  const BackendInfo info = b.engine->backend().info();
+  json.begin_object().member("build_commit", "lamina").member("build_number", 0);
+  json.member("lamina_version", LAMINA_VERSION).member("cpu_info", info.device);
+  json.member("gpu_info", "").member("backends", info.name).member("model_filename", b.model_name);
+  json.member("model_type", b.model_type).member("model_size", b.work.weight_bytes);
+  json.member("model_n_params", b.work.parameters).member("n_batch", b.o.rows);
+  json.member("n_ubatch", b.o.rows).member("n_threads", b.threads);
+  json.member("type_k", b.o.engine.kv).member("type_v", b.o.engine.kv).member("n_gpu_layers", 0);
+  json.member("use_mmap", b.model->stats.mode == LoadMode::kMap && b.o.synthetic.empty());
+  json.member("n_prompt", row.test.n_prompt).member("n_gen", row.test.n_gen);
+  json.member("n_depth", row.test.n_depth).member("test_time", row.when);
+  json.member("avg_ns", row.times.mean() * 1e9).member("stddev_ns", row.times.deviation() * 1e9);
+  json.member("avg_ts", row.speeds.mean()).member("stddev_ts", row.speeds.deviation());
+  write_numbers(json, "samples_ns", row.times.values, 1e9);
+  write_numbers(json, "samples_ts", row.speeds.values, 1.0);
+  json.member("bytes_per_token", b.work.bytes_per_token);
+  json.member("read_bandwidth", b.machine.read_bandwidth);
+  json.member("int8_peak", b.machine.int8_peak);
+  if (row.test.n_gen > 0) json.member("bytes_per_second", row.bytes_per_second(b.work));
+  if (row.test.n_prompt > 0) json.member("macs_per_second", row.macs_per_second(b.work));
+  json.member("peak_resident_bytes", memory_facts().peak_resident);
+  return json.end_object().take();
+}
+
+// Of decode against memory, of prefill against the multipliers.
+std::string share_text(const Bench& b, const Row& row) {
+  if (row.test.n_gen > 0) {
+    const double bytes = row.bytes_per_second(b.work);
+    std::string text = format("%.1f GB/s", bytes / 1e9);
+    if (b.machine.read_bandwidth > 0) {
+      text += format(", %.0f%% of memory", 100 * bytes / b.machine.read_bandwidth);
+    }
+    return text;
+  }
+  const double macs = row.macs_per_second(b.work);
+  std::string text = format("%.0f GMAC/s", macs / 1e9);
+  if (b.machine.int8_peak > 0) text += format(", %.0f%% of int8", 100 * macs / b.machine.int8_peak);
+  return text;
+}
+
+std::string md_row(const Bench& b, const Row& row) {
+  return format("| %-22s | %10s | %8.2f M | %-9s | %7d | %14s | %10.2f ± %.2f | %s |\n",
+                b.model_type.c_str(), human_bytes(b.work.weight_bytes).c_str(),
+                static_cast<double>(b.work.parameters) / 1e6,
+                b.engine->backend().info().name.c_str(), b.threads, row.test.name().c_str(),
+                row.speeds.mean(), row.speeds.deviation(), share_text(b, row).c_str());
+}
+
+constexpr const char* kMdHead =
+    "| model                  |       size |     params | backend   | threads |           test "
+    "|              t/s | of the machine |\n"
+    "| ---------------------- | ---------: | ---------: | --------- | ------: | -------------: "
+    "| ---------------: | -------------- |\n";
+
+Result<void> load(Console& console, Bench& b) {
+  const Options& o = b.o;
+  if (o.synthetic.empty()) {
+    LAMINA_ASSIGN(const ModelChoice choice, choose_model(o.model));
+    LAMINA_ASSIGN(b.model, load_weights(console, choice.directory, o.model, o.engine));
+    b.model_name = choice.directory;
+  } else {
+    const std::optional<DType> dtype = dtype_from_name(o.dtype);
+    LAMINA_CHECK(dtype.has_value());
+    const auto group = static_cast<int32_t>(parse_int(o.group).value_or(0));
+    console.note("Making a model of the shape of " + o.synthetic + " with random weights ...");
+    LAMINA_ASSIGN(b.model, make_synthetic(o.synthetic, *dtype, *dtype == DType::kI8 ? group : 0));
+    b.model_name = "synthetic:" + o.synthetic;
+  }
+  const Manifest& m = b.model->manifest;
+  b.model_type = safe_text(m.name) + (m.layers.empty() ? "" : " " + m.layers[0].mlp);
+  return {};
+}
+
+Result<void> prepare(Console& console, Bench& b, const std::vector<BenchTest>& tests) {
+  EngineOptions options;
+  options.context = 1;
+  for (const BenchTest& t : tests) {
+    options.context = std::max(options.context, t.n_depth + t.tokens());
+  }
+  options.max_rows = b.o.rows;
+  options.max_logit_rows = 1;
+  options.kv_dtype = kv_dtype_of(b.o.engine.kv);
+  LAMINA_ASSIGN(ChosenBackend chosen, choose_backend(console, b.o.engine));
+  b.cpu = chosen.cpu;
+  const ModelConfig& config = b.model->manifest.config;
+  LAMINA_ASSIGN(b.engine, Engine::create(std::move(chosen.backend), config, b.model->weights, options));
+  b.work = model_work(config, b.model->weights, options.kv_dtype);
+  return {};
+}
+
+// Where the last test's time went.
+void print_profile(Console& console, const CpuBackend& cpu) {
+  const auto& entries = cpu.profile().entries();
+  double total = 0.0;
+  for (const auto& e : entries) total += e.seconds;
+  console.note(format("  %-14s %10s %7s %12s", "op", "ms", "share", "GB/s"));
+  for (size_t kind = 0; kind < entries.size(); ++kind) {
+    const auto& e = entries[kind];
+    if (e.calls == 0) continue;
+    console.note(format("  %-14s %10.2f %6.1f%% %12.1f",
+                        std::string(op_name(static_cast<OpKind>(kind))).c_str(), e.seconds * 1e3,
+                        100 * e.seconds / total, static_cast<double>(e.weight_bytes) / e.seconds / 1e9));
+  }
+}
+
+Result<void> measure(Console& console, Bench& b, const std::vector<BenchTest>& tests) {
+  BenchRunner runner(*b.engine);
+  const bool profile = b.o.profile && b.cpu != nullptr;
+  if (profile) runner.on_start = [&b] { b.cpu->set_profile(true); };
+  const bool json = b.o.output != "md";
+  std::string between = b.o.output == "json" ? "[\n" : "";
+  if (!json) LAMINA_TRY(console.write(kMdHead));
+  for (const BenchTest& test : tests) {
+    Row row{test, {}, {}, now_text()};
+    LAMINA_ASSIGN(row.times, runner.run(test, b.o.repetitions));
+    row.speeds = rates(row.times, test.tokens());
+    LAMINA_TRY(console.write(between + (json ? json_row(b, row) : md_row(b, row))));
+    if (json) between = ",\n";
+    LAMINA_TRY(console.flush());
+    if (profile) {
+      console.note("profile of " + test.name() + ", all repetitions together:");
+      print_profile(console, *b.cpu);
+    }
+  }
+  return b.o.output == "json" ? console.write("\n]\n") : Result<void>();
+}
+
+void print_facts(Console& console, const Bench& b) {
+  const BackendInfo info = b.engine->backend().info();
+  console.note("");
+  console.note("backend    " + info.name + " (" + info.device + ")");
+  if (b.machine.read_bandwidth > 0) {
+    console.note(format("memory     %.1f GB/s read by %d threads; a token reads %s of weights",
+                        b.machine.read_bandwidth / 1e9, b.threads,
+                        human_bytes(b.work.bytes_per_token).c_str()));
+  }
+  if (b.machine.int8_peak > 0) {
+    console.note(format("int8       %.0f GMAC/s at most; a prompt token needs %.2f GMAC",
+                        b.machine.int8_peak / 1e9, b.work.macs_per_prompt_token / 1e9));
+  }
+  const MemoryFacts memory = memory_facts();
+  console.note("resident   " + human_bytes(memory.peak_resident) + " at most, " +
+               human_bytes(memory.huge) + " of it in huge pages");
+}
+
+Result<ExitCode> run(Console& console, const Options& o) {
+  LAMINA_ASSIGN(const std::vector<BenchTest> tests, tests_of(o));
+  install_interrupt_handler();
+  Bench b{.o = o};
+  b.threads = o.engine.threads > 0 ? o.engine.threads : usable_processors();
+  if (!o.no_machine) {
+    console.detail("Measuring memory and multipliers ...");
+    LAMINA_ASSIGN(b.machine.read_bandwidth, measure_read_bandwidth(b.threads));
+    b.machine.int8_peak = measure_int8_peak(b.threads);
+  }
+  LAMINA_TRY(load(console, b));
+  LAMINA_TRY(prepare(console, b, tests));
+  LAMINA_TRY(measure(console, b, tests));
+  print_facts(console, b);
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_bench(Cli& cli) {
+  CLI::App& verb = cli.verb(
+      "bench", "Measure speed, in the manner of llama-bench", kGroupMeasure,
+      "  lamina bench                                              # the demo model\n"
+      "  lamina bench -m ~/llama-1b -p 512 -n 128 -r 3 -t 2\n"
+      "  lamina bench --synthetic llama-3.2-1b --dtype i8 -o json   # no model needed\n");
+  auto o = std::make_shared<Options>();
+  verb.option_defaults()->group("What to measure");
+  text_flag(verb, "-p,--n-prompt", o->prompts, "N", "Prompt lengths, commas between; 0: none")
+      ->capture_default_str();
+  text_flag(verb, "-n,--n-gen", o->gens, "N", "Tokens to generate, commas between; 0: none")
+      ->capture_default_str();
+  text_flag(verb, "-d,--n-depth", o->depths, "N", "Tokens in the context before, commas between")
+      ->capture_default_str();
+  int_flag(verb, "-r,--repetitions", o->repetitions, 1, 1000, "Repetitions of each");
+  int_flag(verb, "--ubatch-size", o->rows, 1, 4096, "Prompt tokens of one step");
+  switch_flag(verb, "--profile", o->profile, "Where the time goes, by op");
+  switch_flag(verb, "--no-machine", o->no_machine,
+              "Don't measure what memory and multipliers give at best");
+  add_model_flags(verb, o->model);
+  choice_flag(verb, "--synthetic", o->synthetic, synthetic_shapes(),
+              "Instead of a model: random weights in memory, of this shape");
+  choice_flag(verb, "--dtype", o->dtype, {"i8", "f16", "f32"}, "Precision of --synthetic");
+  choice_flag(verb, "--group", o->group, {"channel", "32", "64", "128"}, "Its i8 scales' group");
+  add_engine_flags(verb, o->engine, false);
+  verb.option_defaults()->group("Output");
+  choice_flag(verb, "-o,--output", o->output, {"md", "json", "jsonl"}, "Table or rows");
+  cli.on_run(verb, [&cli, o] { return run(cli.console(), *o); });
+}
+
+}  // namespace lamina::cli
