@@ -17,6 +17,14 @@ constexpr auto kBetter = [](const auto& a, const auto& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
 };
 
+constexpr size_t kBlock = 32;
+
+bool any_above(std::span<const float> block, float floor) {
+  bool any = false;
+  for (float logit : block) any |= logit > floor;
+  return any;
+}
+
 Result<void> check(const char* name, double value, double low, double high) {
   if (value >= low && value <= high) return {};
   return make_error(Code::kInvalidArgument, "%s is %g, must be from %g to %g", name, value, low,
@@ -100,34 +108,68 @@ int32_t Sampler::sample(std::span<const float> logits) {
   }
   if (params_.temperature <= 0.0f || params_.top_k == 1) return argmax(logits);
 
-  candidates_.clear();
-  candidates_.reserve(logits.size());
   const float best = logits[static_cast<size_t>(argmax(logits))];
   if (best == kLowest || std::isnan(best)) return argmax(logits);
-  double total = 0.0;  // of e^(logit - best), before any cut but top-k's
+  candidates_.reserve(logits.size());  // once: no later call makes it grow
+  candidates_.clear();
   const bool top_k = params_.top_k > 0 && static_cast<size_t>(params_.top_k) < logits.size();
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (std::isnan(logits[i]) || logits[i] == kLowest) continue;
-    candidates_.push_back({logits[i], static_cast<int32_t>(i)});
-    if (!top_k) total += exp_f32(logits[i] - best);
-  }
-  if (top_k && static_cast<size_t>(params_.top_k) < candidates_.size()) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + params_.top_k, candidates_.end(),
-                     kBetter);
-    candidates_.resize(static_cast<size_t>(params_.top_k));
-  }
+  double total = 0.0;  // of e^(logit - best), before any cut but top-k's
   if (top_k) {
-    std::ranges::sort(candidates_, kBetter);
+    select_top_k(logits, static_cast<size_t>(params_.top_k));
     for (const Candidate& c : candidates_) total += exp_f32(c.logit - best);
+  } else {
+    total = select_likely(logits, best);
   }
-  return draw(cut_top_p(total));
+  const bool cuts = params_.top_p < 1.0f || params_.min_p > 0.0f;
+  return draw(cuts ? cut_top_p(total) : candidates_.size(), best);
+}
+
+// The k best candidates, sorted. One pass keeps up to 2k + 256 of them and, whenever there is no
+// more room, drops all but k; what is not better than the worst of those never gets in.
+void Sampler::select_top_k(std::span<const float> logits, size_t k) {
+  const size_t room = std::min(logits.size(), 2 * k + 256);
+  float floor = kLowest;
+  const auto keep_best = [&] {
+    if (candidates_.size() <= k) return;
+    const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(k);
+    std::nth_element(candidates_.begin(), end - 1, candidates_.end(), kBetter);
+    candidates_.resize(k);
+    floor = candidates_.back().logit;
+  };
+  for (size_t begin = 0; begin < logits.size(); begin += kBlock) {
+    const size_t end = std::min(logits.size(), begin + kBlock);
+    if (!any_above(logits.subspan(begin, end - begin), floor)) continue;
+    for (size_t i = begin; i < end; ++i) {
+      if (!(logits[i] > floor)) continue;  // NaN, -inf, and equals of a lower token
+      candidates_.push_back({logits[i], static_cast<int32_t>(i)});
+      if (candidates_.size() == room) keep_best();
+    }
+  }
+  keep_best();
+  std::ranges::sort(candidates_, kBetter);
+}
+
+// All candidates that min-p may let live, unsorted; returns the sum of e^(logit - best) over all
+// logits if top-p needs it.
+double Sampler::select_likely(std::span<const float> logits, float best) {
+  float below = 0.0f;  // e^below is less than min-p, or underflows
+  while (below > -100.0f && exp_f32(below) >= params_.min_p) below -= 0.25f;
+  const bool sums = params_.top_p < 1.0f;
+  double total = 0.0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const float distance = logits[i] - best;
+    if (sums && !std::isnan(distance)) total += exp_f32(distance);
+    if (distance > below) candidates_.push_back({logits[i], static_cast<int32_t>(i)});
+  }
+  return total;
 }
 
 // Sorts as many candidates as top-p and min-p let live; returns how many. Sorting goes in growing
 // pieces, because the survivors are usually few.
 size_t Sampler::cut_top_p(double total) {
   const float best = std::ranges::min_element(candidates_, kBetter)->logit;
-  const double wanted = params_.top_p < 1.0f ? params_.top_p * total : 2.0 * total;
+  const double wanted = params_.top_p < 1.0f ? params_.top_p * total
+                                             : std::numeric_limits<double>::infinity();
   double mass = 0.0;
   size_t n = 0;
   for (size_t sorted = 0; sorted < candidates_.size();) {
@@ -148,8 +190,7 @@ size_t Sampler::cut_top_p(double total) {
 }
 
 // One of the first n candidates, by their probabilities at the temperature.
-int32_t Sampler::draw(size_t n) {
-  const float best = candidates_[0].logit;
+int32_t Sampler::draw(size_t n, float best) {
   const float inverse = 1.0f / params_.temperature;
   double total = 0.0;
   for (size_t i = 0; i < n; ++i) total += exp_f32((candidates_[i].logit - best) * inverse);
@@ -162,15 +203,18 @@ int32_t Sampler::draw(size_t n) {
 }
 
 int32_t argmax(std::span<const float> logits) {
-  size_t best = 0;
-  float most = std::isnan(logits[0]) ? kLowest : logits[0];
-  for (size_t i = 1; i < logits.size(); ++i) {
-    if (logits[i] > most) {
-      most = logits[i];
-      best = i;
+  float lanes[kBlock];  // so that the compiler may use vectors
+  std::fill_n(lanes, kBlock, kLowest);
+  const size_t whole = logits.size() / kBlock * kBlock;
+  for (size_t i = 0; i < whole; i += kBlock) {
+    for (size_t j = 0; j < kBlock; ++j) {
+      lanes[j] = logits[i + j] > lanes[j] ? logits[i + j] : lanes[j];
     }
   }
-  return static_cast<int32_t>(best);
+  float most = *std::max_element(lanes, lanes + kBlock);
+  for (size_t i = whole; i < logits.size(); ++i) most = logits[i] > most ? logits[i] : most;
+  if (most == kLowest) return 0;
+  return static_cast<int32_t>(std::ranges::find(logits, most) - logits.begin());
 }
 
 double log_probability(std::span<const float> logits, int32_t token) {

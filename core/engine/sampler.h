@@ -56,8 +56,10 @@ class Sampler {
   bool adjusts_logits() const;
   void adjust(std::span<float> logits);
   void penalize(std::span<float> logits);
+  void select_top_k(std::span<const float> logits, size_t k);
+  double select_likely(std::span<const float> logits, float best);
   size_t cut_top_p(double total);
-  int32_t draw(size_t n);
+  int32_t draw(size_t n, float best);
 
   SamplingParams params_;
   Random random_;
@@ -71,7 +73,7 @@ class Sampler {
 // The index of the largest logit, the lowest of equals; NaN never wins.
 int32_t argmax(std::span<const float> logits);
 
-// ln softmax(logits)[token], summed in double.
+// ln softmax(logits)[token], summed in double (with libm: for reports, not for choosing tokens).
 double log_probability(std::span<const float> logits, int32_t token);
 
 // The n likeliest tokens with their ln probabilities, best first.

@@ -53,18 +53,17 @@ std::map<int32_t, double> oracle(const std::vector<float>& logits, const Samplin
 
 // Pearson's chi-square over bins with an expectation of at least 5. A fixed seed makes the test
 // repeatable; the bound lies near the 1e-6 quantile for these degrees of freedom.
-void expect_distribution(const std::vector<float>& logits, SamplingParams p) {
+void expect_distribution(const std::vector<float>& logits, SamplingParams p, int draws = 40000) {
   p.seed = 5;
   Sampler sampler(p);
   const auto want = oracle(logits, p);
   std::map<int32_t, int> count;
-  constexpr int kDraws = 40000;
-  for (int i = 0; i < kDraws; ++i) ++count[sampler.sample(logits)];
+  for (int i = 0; i < draws; ++i) ++count[sampler.sample(logits)];
   double chi = 0.0;
   int bins = 0;
   for (const auto& [id, n] : count) ASSERT_TRUE(want.contains(id)) << "token " << id << " was cut";
   for (const auto& [id, probability] : want) {
-    const double expected = probability * kDraws;
+    const double expected = probability * draws;
     if (expected < 5) continue;
     chi += std::pow(count[id] - expected, 2) / expected;
     ++bins;
@@ -89,6 +88,52 @@ TEST(Sampler, DrawsTheRightDistributionUnderEveryFilter) {
     p.top_k = 20;
     p.temperature = 1.7f;
     expect_distribution(logits, p);
+  }
+}
+
+// Selection goes by blocks and a rising floor; many equal logits put the floor to the test.
+TEST(Sampler, TopKOfManyTiesKeepsTheLowestIds) {
+  auto logits = noise(3011, 1);
+  for (float& l : logits) l = std::round(l);
+  for (int32_t k : {2, 40, 377, 700, 3000, 3010}) {
+    SamplingParams p = plain();
+    p.top_k = k;
+    expect_distribution(logits, p, 4000);
+  }
+  std::vector<float> rising(5000);
+  std::iota(rising.begin(), rising.end(), 0.0f);
+  for (float& l : rising) l *= 1e-4f;
+  SamplingParams p = plain();
+  p.top_k = 64;
+  expect_distribution(rising, p, 4000);
+  rising[4999] = NAN;
+  rising[4998] = -kInf;
+  Sampler sampler(p);
+  for (int i = 0; i < 1000; ++i) {
+    const int32_t token = sampler.sample(rising);
+    EXPECT_GE(token, 4998 - 64);
+    EXPECT_LT(token, 4998);
+  }
+}
+
+TEST(Sampler, MinPAloneNeedsNoSortedVocabulary) {
+  const auto logits = noise(3011, 8, 10.0f);
+  SamplingParams p = plain();
+  for (float min_p : {1e-6f, 0.01f, 0.5f, 1.0f}) {
+    p.min_p = min_p;
+    expect_distribution(logits, p, 4000);
+  }
+}
+
+TEST(Argmax, FindsTheFirstOfTheLargestAnywhere) {
+  for (size_t n : {1, 31, 32, 33, 64, 100, 1000}) {
+    for (size_t at = 0; at < n; at += 1 + n / 20) {
+      std::vector<float> logits(n, -3.0f);
+      logits[at] = 2.0f;
+      logits[n - 1] = std::max(logits[n - 1], 2.0f);
+      logits[0] = at > 0 ? NAN : logits[0];
+      EXPECT_EQ(argmax(logits), static_cast<int32_t>(at));
+    }
   }
 }
 
