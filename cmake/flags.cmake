@@ -3,7 +3,6 @@
 add_library(lamina_flags INTERFACE)
 target_compile_options(lamina_flags INTERFACE
   -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
-  $<IF:$<CXX_COMPILER_ID:GNU>,-Wcast-align=strict,-Wcast-align>
   -ffp-contract=off  # a*b+c must mean the same in every room; kernels ask for fma by name
   $<$<BOOL:${LAMINA_DEV}>:-Werror>)
 if(LAMINA_SANITIZE)
