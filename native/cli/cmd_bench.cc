@@ -154,7 +154,7 @@ std::string share_text(const Bench& b, const Row& row) {
 }
 
 std::string md_row(const Bench& b, const Row& row) {
-  return format("| %-22s | %10s | %8.2f M | %-9s | %7d | %14s | %10.2f ± %.2f | %s |\n",
+  return format("| %-29s | %10s | %8.2f M | %-9s | %7d | %14s | %10.2f ± %.2f | %s |\n",
                 b.model_type.c_str(), human_bytes(b.work.weight_bytes).c_str(),
                 static_cast<double>(b.work.parameters) / 1e6,
                 b.engine->backend().info().name.c_str(), b.threads, row.test.name().c_str(),
@@ -162,9 +162,9 @@ std::string md_row(const Bench& b, const Row& row) {
 }
 
 constexpr const char* kMdHead =
-    "| model                  |       size |     params | backend   | threads |           test "
+    "| model                         |       size |     params | backend   | threads |           test "
     "|              t/s | of the machine |\n"
-    "| ---------------------- | ---------: | ---------: | --------- | ------: | -------------: "
+    "| ----------------------------- | ---------: | ---------: | --------- | ------: | -------------: "
     "| ---------------: | -------------- |\n";
 
 Result<void> load(Console& console, Bench& b) {

@@ -51,7 +51,11 @@ class Chat {
 
   std::vector<Command> commands();
   Result<void> command(const std::string& line);
-  Result<std::optional<std::string>> read_message();  // nothing: it's time to leave
+  struct Message {
+    std::string text;
+    bool is_command = false;
+  };
+  Result<std::optional<Message>> read_message();  // nothing: it's time to leave
   Result<std::string> read_block(std::string text);
   Result<void> ask(const std::string& message);
   Result<void> help();
@@ -77,11 +81,10 @@ constexpr std::string_view kBlock = "\"\"\"";
 
 Result<ExitCode> Chat::run() {
   while (!leaving_) {
-    LAMINA_ASSIGN(const std::optional<std::string> message, read_message());
+    LAMINA_ASSIGN(const std::optional<Message> message, read_message());
     if (!message) break;
-    if (message->find_first_not_of(" \t\r\n") == std::string::npos) continue;
-    editor_->remember(*message);
-    const Result<void> done = message->starts_with('/') ? command(*message) : ask(*message);
+    if (message->text.find_first_not_of(" \t\r\n") == std::string::npos) continue;
+    const Result<void> done = message->is_command ? command(message->text) : ask(message->text);
     if (done) continue;
     // A trouble with one message is told and the conversation goes on; a lost device or output
     // ends it.
@@ -92,23 +95,28 @@ Result<ExitCode> Chat::run() {
   return exit_code_;
 }
 
-Result<std::optional<std::string>> Chat::read_message() {
+Result<std::optional<Chat::Message>> Chat::read_message() {
   bool warned = false;
   for (;;) {
     LAMINA_ASSIGN(LineEditor::Line line, editor_->read("> "));
-    if (line.kind == LineEditor::Line::kEnd) return std::optional<std::string>();
+    if (line.kind == LineEditor::Line::kEnd) return std::optional<Message>();
     if (line.kind == LineEditor::Line::kInterrupted) {
+      if (!line.text.empty()) continue;  // it only threw away the line
       if (warned) {
         exit_code_ = kExitInterrupted;
-        return std::optional<std::string>();
+        return std::optional<Message>();
       }
       console_.note("(Ctrl-C again, Ctrl-D or /exit to leave)");
       warned = true;
       continue;
     }
-    if (!line.text.starts_with(kBlock)) return std::optional<std::string>(std::move(line.text));
+    editor_->remember(line.text);
+    if (!line.text.starts_with(kBlock)) {
+      const bool command = line.text.starts_with('/');
+      return std::optional<Message>({std::move(line.text), command});
+    }
     LAMINA_ASSIGN(std::string text, read_block(line.text.substr(kBlock.size())));
-    return std::optional<std::string>(std::move(text));
+    return std::optional<Message>({std::move(text), false});
   }
 }
 

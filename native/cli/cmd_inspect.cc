@@ -146,7 +146,7 @@ Result<ExitCode> run(Console& console, const Options& o) {
   LAMINA_ASSIGN(const ModelChoice choice, choose_model(o.model));
   LAMINA_ASSIGN(const TrustPolicy trust, trust_policy(o.model));
   const Result<OpenedManifest> opened = open_manifest(choice.directory, trust);
-  if (!opened) return as_model_error(opened.error());
+  if (!opened) return as_folder_error(opened.error());
   std::string out;
   if (o.graph) {
     LAMINA_ASSIGN(out, graph_text(opened->manifest));

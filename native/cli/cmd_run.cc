@@ -16,6 +16,7 @@ namespace lamina::cli {
 namespace {
 
 constexpr const char* kDemoPrompt = "Tell me a story about a fox and a lantern.";
+constexpr const char* kDemoBeginning = "Once upon a time";
 
 struct Options {
   TextFlags text;
@@ -27,20 +28,23 @@ struct Options {
   SamplingFlags sampling;
 };
 
-Result<std::string> prompt_text(Console& console, const Options& o, bool demo) {
+struct Prompt {
+  std::string text;
+  bool ours = false;  // nobody gave one
+};
+
+Result<Prompt> read_prompt(Console& console, const Options& o, bool demo) {
   LAMINA_ASSIGN(std::optional<std::string> text, read_text(console, o.text));
-  if (text && !o.text.prompt) drop_final_newline(*text);
+  if (text && !o.text.prompt && !o.raw) drop_final_newline(*text);
   const bool empty_pipe = text && text->empty() && !o.text.prompt && !o.text.file;
   if (!text || empty_pipe) {
     if (!demo) {
       return make_error(Code::kInvalidArgument,
                         "no prompt: give -p TEXT, -f FILE, or text on standard input");
     }
-    if (o.raw) return std::string("Once upon a time");
-    console.note(std::string("No prompt given, so: ") + kDemoPrompt + "\n");
-    return std::string(kDemoPrompt);
+    return Prompt{o.raw ? kDemoBeginning : kDemoPrompt, true};
   }
-  return valid_text(console, std::move(*text), "the prompt");
+  return Prompt{valid_text(console, std::move(*text), "the prompt"), false};
 }
 
 Result<std::vector<int32_t>> prompt_ids(const Options& o, const Host& host,
@@ -110,12 +114,13 @@ Result<ExitCode> run(Console& console, const Options& o) {
   LAMINA_ASSIGN(const AnswerOptions answer, answer_options(o.sampling));
   install_interrupt_handler();
   LAMINA_ASSIGN(const ModelChoice choice, choose_model(o.model));
-  LAMINA_ASSIGN(const std::string text, prompt_text(console, o, choice.demo));
+  LAMINA_ASSIGN(const Prompt prompt, read_prompt(console, o, choice.demo));
   LAMINA_ASSIGN(const std::unique_ptr<Host> host, open_host(console, o.model, o.engine, 1));
-  LAMINA_ASSIGN(const std::vector<int32_t> ids, prompt_ids(o, *host, text));
+  LAMINA_ASSIGN(const std::vector<int32_t> ids, prompt_ids(o, *host, prompt.text));
   LAMINA_ASSIGN(Session session,
                 host->engine->new_session(host->tokenizer.get(),
                                           o.slide ? AtLimit::kSlide : AtLimit::kStop));
+  if (prompt.ours) console.note("No prompt given, so: " + prompt.text + "\n");
   Sink sink(console, o);
   LAMINA_ASSIGN(const AnswerStats stats,
                 run_answer(console, *host->engine, session, ids, answer,

@@ -27,7 +27,8 @@ Result<ExitCode> run(Console& console, const Options& o) {
   LAMINA_ASSIGN(const std::string text, read_file(path, kMaxManifestBytes));
   const Result<Manifest> manifest = Manifest::parse(text, path);
   if (!manifest) return as_model_error(manifest.error());
-  LAMINA_TRY(verify_model(choice.directory, *manifest, o.threads, {}));
+  const Result<void> verified = verify_model(choice.directory, *manifest, o.threads, {});
+  if (!verified) return as_folder_error(verified.error());
   LAMINA_ASSIGN(const PublicKey signer, sign_model(choice.directory, o.key));
   console.note("Signed " + choice.directory + " by " + signer.text() + " (" +
                signer.fingerprint() + ").");

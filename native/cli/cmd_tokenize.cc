@@ -46,9 +46,12 @@ Result<Tokenizer> open_tokenizer(const ModelFlags& flags) {
   LAMINA_ASSIGN(const ModelChoice choice, choose_model(flags));
   LAMINA_ASSIGN(const TrustPolicy trust, trust_policy(flags));
   Result<OpenedManifest> opened = open_manifest(choice.directory, trust);
-  if (!opened) return as_model_error(opened.error());
+  if (!opened) return as_folder_error(opened.error());
   const FileEntry& file = opened->manifest.tokenizer;
-  return read_tokenizer(join_path(choice.directory, file.file), file.sha256);
+  Result<Tokenizer> tokenizer =
+      read_tokenizer(join_path(choice.directory, file.file), file.sha256);
+  if (!tokenizer) return as_folder_error(tokenizer.error());
+  return tokenizer;
 }
 
 std::string id_array(const std::vector<int32_t>& ids) {

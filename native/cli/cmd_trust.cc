@@ -82,15 +82,15 @@ Result<ExitCode> remove(Console& console, const std::string& path, const Options
   if (key) wanted = key->text();
   LAMINA_ASSIGN(const std::string text, read_list(path));
   std::vector<std::string> lines = lines_of(text);
-  const auto gone = std::ranges::remove_if(lines, [&](const std::string& line) {
+  const auto gone = std::remove_if(lines.begin(), lines.end(), [&](const std::string& line) {
     const Result<PublicKey> k = parse_public_key(key_of(line));
     return k && (k->text() == wanted || k->fingerprint() == wanted);
   });
-  if (gone.empty()) {
+  if (gone == lines.end()) {
     return make_error(Code::kNotFound, "%s is not among the trusted keys (lamina trust list)",
                       quote(o.key).c_str());
   }
-  lines.erase(gone.begin(), gone.end());
+  lines.erase(gone, lines.end());
   LAMINA_TRY(write_list(path, lines));
   console.note("No longer trusted: " + wanted);
   return kExitOk;

@@ -20,7 +20,7 @@ Result<ExitCode> run(Console& console, const Options& o) {
   LAMINA_ASSIGN(const ModelChoice choice, choose_model(o.model));
   LAMINA_ASSIGN(const TrustPolicy trust, trust_policy(o.model));
   Result<OpenedManifest> opened = open_manifest(choice.directory, trust);
-  if (!opened) return as_model_error(opened.error());
+  if (!opened) return as_folder_error(opened.error());
   const Manifest& manifest = opened->manifest;
   uint64_t total = manifest.tokenizer.bytes, done = 0;
   for (const FileEntry& file : manifest.files) total += file.bytes;
@@ -29,11 +29,12 @@ Result<ExitCode> run(Console& console, const Options& o) {
   size_t files = 0;
   {
     ProgressBar bar(console, "Verifying");
-    LAMINA_TRY(verify_model(choice.directory, manifest, o.threads,
-                            [&](const std::string& file, uint64_t bytes) {
-                              bar.set(done += bytes, total, file);
-                              ++files;
-                            }));
+    const Result<void> verified = verify_model(
+        choice.directory, manifest, o.threads, [&](const std::string& file, uint64_t bytes) {
+          bar.set(done += bytes, total, file);
+          ++files;
+        });
+    if (!verified) return as_folder_error(verified.error());
   }
   if (o.json) {
     JsonWriter json;

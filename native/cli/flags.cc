@@ -37,9 +37,10 @@ std::string one_of(const std::string& text, const std::vector<std::string>& choi
 template <typename T>
 std::string range_complaint(const std::string& text, std::optional<T> number, double low,
                             double high) {
-  if (!number) return quote(text) + " is not a number";
-  const auto n = static_cast<double>(*number);
-  if (n >= low && n <= high) return {};
+  const bool digits = text.find_first_not_of("0123456789", text.starts_with('-')) == text.npos &&
+                      text.find_first_of("0123456789") != text.npos;
+  if (!number && !digits) return quote(text) + " is not a number";
+  if (number && *number >= static_cast<T>(low) && *number <= static_cast<T>(high)) return {};
   if (high >= 1e9) return quote(text) + format(" is out of range: at least %g", low);
   return quote(text) + format(" is out of range: %g to %g", low, high);
 }

@@ -47,7 +47,8 @@ std::vector<std::string> groups_of(const std::vector<Item>& items) {
   for (const Item& item : items) {
     if (std::ranges::find(groups, item.group) == groups.end()) groups.push_back(item.group);
   }
-  std::ranges::stable_partition(groups, [](const std::string& g) { return g != kGroupCommon; });
+  std::stable_partition(groups.begin(), groups.end(),
+                        [](const std::string& g) { return g != kGroupCommon; });
   return groups;
 }
 

@@ -125,7 +125,7 @@ Result<std::unique_ptr<LoadedModel>> load_weights(Console& console, const std::s
     else console.detail(line);
   };
   Result<std::unique_ptr<LoadedModel>> loaded = load_model(directory, options);
-  if (!loaded) return as_model_error(loaded.error());
+  if (!loaded) return as_folder_error(loaded.error());
   return loaded;
 }
 

@@ -89,12 +89,14 @@ class TerminalEditor final : public LineEditor {
     prompt_ = prompt;
     int count = 0;
     const char* text = el_gets(edit_, &count);
-    if (interrupted().exchange(false)) {
+    const bool stopped = interrupted().exchange(false);
+    if (stopped || text == nullptr || count <= 0) {
+      const LineInfo* typed = el_line(edit_);
+      const std::string rest(typed->buffer, static_cast<size_t>(typed->lastchar - typed->buffer));
       el_reset(edit_);
       std::fputs("\n", stderr);
-      return Line{Line::kInterrupted, ""};
+      return stopped ? Line{Line::kInterrupted, rest} : Line{Line::kEnd, ""};
     }
-    if (text == nullptr || count <= 0) return Line{Line::kEnd, ""};
     Line line{Line::kText, std::string(text, static_cast<size_t>(count))};
     drop_final_newline(line.text);
     return line;

@@ -18,8 +18,8 @@ class LineEditor {
     enum Kind { kText, kEnd, kInterrupted } kind;
     std::string text;  // without the newline
   };
-  // Shows `prompt` and waits. kEnd: Ctrl-D or the end of the pipe. Clears interrupted() when it
-  // returns kInterrupted.
+  // Shows `prompt` and waits. kEnd: Ctrl-D or the end of the pipe. kInterrupted: Ctrl-C, with what
+  // was typed before it; interrupted() is false again.
   virtual Result<Line> read(const std::string& prompt) = 0;
 
   // Keeps a line for later recall, in the file, too.

@@ -137,4 +137,12 @@ Error as_model_error(Error error) {
   return error;
 }
 
+Error as_folder_error(Error error) {
+  if (error.code == Code::kNotFound) {
+    error.code = Code::kIntegrity;
+    error.message += "; the model folder is incomplete: fetch or convert it again";
+  }
+  return as_model_error(std::move(error));
+}
+
 }  // namespace lamina::cli

@@ -39,5 +39,7 @@ std::string_view signature_kind_name(SignatureKind kind);
 // Reading a model calls an architecture that isn't ours "unsupported"; for the exit status that's a
 // fault of the model, not of the device.
 Error as_model_error(Error error);
+// The same for a model folder that was found: a file that it lacks is a fault of its integrity.
+Error as_folder_error(Error error);
 
 }  // namespace lamina::cli

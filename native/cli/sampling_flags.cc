@@ -69,6 +69,7 @@ Result<AnswerOptions> answer_options(const SamplingFlags& flags) {
     LAMINA_ASSIGN(const auto parsed, parse_bias(bias));
     options.sampling.logit_bias.push_back(parsed);
   }
+  LAMINA_TRY(TextStream::create(flags.stop));  // complain now rather than after loading
   options.stop = flags.stop;
   options.max_new_tokens = flags.n_predict;
   options.ignore_eos = flags.ignore_eos;
