@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #define LAMINA_INLINE inline __attribute__((always_inline))
+#define LAMINA_NOINLINE __attribute__((noinline))  // keeps functions to a size that compilers digest
 #define LAMINA_LAMBDA __attribute__((always_inline))
 
 namespace {

@@ -85,7 +85,7 @@ LAMINA_INLINE F32 page_lanes(const int8_t* p) { return f32_load_i8(p); }
 
 // scores[P][V * kLanes] of rows of 64 = q[d][P] . keys[d][64]; `next` is memory to be read soon.
 template <int P, int V, typename K>
-LAMINA_INLINE void score_tile(const float* q, const K* keys, int d, float* scores,
+LAMINA_NOINLINE void score_tile(const float* q, const K* keys, int d, float* scores,
                               const char* next) {
   F32 sums[P * V];
   each<P * V>([&](auto i) LAMINA_LAMBDA { sums[i] = f32_zero(); });
@@ -106,7 +106,7 @@ LAMINA_INLINE void score_tile(const float* q, const K* keys, int d, float* score
 
 // Turns a pair's scores of a page, of which n count, into weights; scales of i8 keys and values may
 // be null. Updates sum[kLanes] and largest; returns what earlier sums must be multiplied by.
-LAMINA_INLINE float page_softmax(float* scores, int n, const float* key_scales,
+LAMINA_NOINLINE float page_softmax(float* scores, int n, const float* key_scales,
                                  const float* value_scales, float* sum, float* largest) {
   constexpr int kVecs = kPagePositions / kLanes;
   if (n <= 0) {
@@ -140,7 +140,7 @@ LAMINA_INLINE float page_softmax(float* scores, int n, const float* key_scales,
 
 // out[P][V * kLanes] = out * correction + weights[P][64] . values, over n positions.
 template <int P, int V, typename T>
-LAMINA_INLINE void value_tile(const float* weights, const float* correction, const T* values,
+LAMINA_NOINLINE void value_tile(const float* weights, const float* correction, const T* values,
                               size_t value_width, int n, float* out, size_t record,
                               const char* next) {
   F32 sums[P * V];

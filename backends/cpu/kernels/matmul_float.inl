@@ -9,7 +9,7 @@ LAMINA_INLINE F32 float_weights(const uint16_t* p) { return f32_load_f16(p); }
 
 // R weight rows times T rows of x.
 template <typename W, int R, int T>
-LAMINA_INLINE void float_tile(const MatmulFloat& a, int row, int x_row) {
+LAMINA_NOINLINE void float_tile(const MatmulFloat& a, int row, int x_row) {
   const W* w[R];
   each<R>([&](auto r) LAMINA_LAMBDA {
     const void* at =

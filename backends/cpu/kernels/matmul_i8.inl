@@ -86,7 +86,7 @@ LAMINA_INLINE I32 gemv_sums_half(const int8_t* w, const int8_t* x, size_t x_stri
 
 // All block sums of one weight row: table[group of kLanes / M blocks][kLanes].
 template <int M, int kChunksPerBlock>
-LAMINA_INLINE void gemv_row(const int8_t* w, const int8_t* x, size_t x_stride, const I8Blocks& b,
+LAMINA_NOINLINE void gemv_row(const int8_t* w, const int8_t* x, size_t x_stride, const I8Blocks& b,
                             int32_t* table) {
   constexpr int kBlocks = kLanes / M;
   constexpr int kStep = kChunksPerBlock == 0 ? kBlocks / 2 : kBlocks * kChunksPerBlock;
@@ -108,7 +108,7 @@ LAMINA_INLINE void gemv_row(const int8_t* w, const int8_t* x, size_t x_stride, c
 
 // Coefficients sx * sw of kLanes / M blocks: out[m][j][row].
 template <int M>
-LAMINA_INLINE void gemv_coefficients(const MatmulI8& a, int row0, int rows, int x0, int block,
+LAMINA_NOINLINE void gemv_coefficients(const MatmulI8& a, int row0, int rows, int x0, int block,
                                      int n_blocks, float* out) {
   constexpr int kBlocks = kLanes / M;
   for (int j = 0; j < kBlocks && block + j < n_blocks; ++j) {
@@ -126,8 +126,8 @@ LAMINA_INLINE void gemv_coefficients(const MatmulI8& a, int row0, int rows, int 
 }
 
 // The fma chain over blocks for rows row0.. of the strip, from their sums table[kLanes][stride].
-template <int M>
-LAMINA_INLINE void gemv_combine(const MatmulI8& a, int row0, int x0, const I8Blocks& b,
+template <int M, bool kGrouped>
+LAMINA_NOINLINE void gemv_combine(const MatmulI8& a, int row0, int x0, const I8Blocks& b,
                                 const int32_t* table, int stride) {
   constexpr int kBlocks = kLanes / M;
   const int rows = a.n_rows - row0 < kLanes ? a.n_rows - row0 : kLanes;
@@ -139,22 +139,28 @@ LAMINA_INLINE void gemv_combine(const MatmulI8& a, int row0, int x0, const I8Blo
       sums[r] = i32_load(table + r * stride + block * M);
     });
     transpose(sums);
-    alignas(64) float coefficients[kLanes * kLanes];  // [m][j][row]
-    if (a.grouped) gemv_coefficients<M>(a, row0, rows, x0, block, b.n, coefficients);
+    alignas(64) float coefficients[kGrouped ? kLanes * kLanes : 1];  // [m][j][row]
+    if constexpr (kGrouped) {
+      gemv_coefficients<M>(a, row0, rows, x0, block, b.n, coefficients);
+    }
     each<M>([&](auto m) LAMINA_LAMBDA {
       const size_t at = (static_cast<size_t>(x0) + m) * a.x.block_stride + block;
       each<kBlocks>([&](auto j) LAMINA_LAMBDA {
         if (block + j >= b.n) return;
         I32 sum = sums[m * kBlocks + j];
         if (kOffsetWeights) sum = i32_add(sum, i32_set(a.x.offsets[at + j]));
-        const F32 scale = a.grouped ? f32_load(coefficients + (m * kBlocks + j) * kLanes)
-                                    : f32_set(a.x.scales[at + j]);
+        F32 scale;
+        if constexpr (kGrouped) {
+          scale = f32_load(coefficients + (m * kBlocks + j) * kLanes);
+        } else {
+          scale = f32_set(a.x.scales[at + j]);
+        }
         y[m] = f32_fma_exact(scale, f32_from_i32(sum), y[m]);
       });
     });
   }
   each<M>([&](auto m) LAMINA_LAMBDA {
-    if (!a.grouped) y[m] = f32_mul(y[m], f32_load_n(a.scales + row0, rows));
+    if constexpr (!kGrouped) y[m] = f32_mul(y[m], f32_load_n(a.scales + row0, rows));
     f32_store(a.out + (static_cast<size_t>(x0) + m) * a.out_stride + row0, y[m]);
   });
 }
@@ -170,7 +176,11 @@ LAMINA_INLINE void gemv_blocks(const MatmulI8& a, int x0, const I8Blocks& b) {
       gemv_row<M, kChunksPerBlock>(a.weights + static_cast<size_t>(row0 + r) * a.row_bytes, x,
                                    a.x.q_stride, b, table + r * stride);
     }
-    gemv_combine<M>(a, row0, x0, b, table, stride);
+    if (a.grouped) {
+      gemv_combine<M, true>(a, row0, x0, b, table, stride);
+    } else {
+      gemv_combine<M, false>(a, row0, x0, b, table, stride);
+    }
   }
 }
 
@@ -187,7 +197,7 @@ void gemv(const MatmulI8& a, int x0) {
 // --- Many rows of x.
 
 // A panel as [row_bytes / 4][panel_rows][4], ready for dot(). Missing rows repeat the last.
-LAMINA_INLINE void pack_panel(const MatmulI8& a, int panel_rows, int8_t* packed) {
+LAMINA_NOINLINE void pack_panel(const MatmulI8& a, int panel_rows, int8_t* packed) {
   for (int row0 = 0; row0 < panel_rows; row0 += kLanes) {
     for (size_t c = 0; c < a.row_bytes; c += kChunk) {
       I32 v[kLanes];
@@ -204,7 +214,7 @@ LAMINA_INLINE void pack_panel(const MatmulI8& a, int panel_rows, int8_t* packed)
 
 // Blocks [begin, end) of kVecs * kLanes weight rows times T <= kGemmRows rows of x from x0 on.
 template <int kVecs, int T>
-LAMINA_INLINE void gemm_tile(const MatmulI8& a, const int8_t* packed, int x0, int begin, int end,
+LAMINA_NOINLINE void gemm_tile(const MatmulI8& a, const int8_t* packed, int x0, int begin, int end,
                              const float* scales) {
   constexpr int kStep = kVecs * kLanes * 4;  // packed bytes per four columns
   const int8_t* x = a.x.packed + static_cast<size_t>(x0) * a.row_bytes;
