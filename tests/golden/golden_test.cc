@@ -8,6 +8,8 @@
 // 3e-4. A checkpoint in bf16 loses nothing when stored as f16 unless a weight is tiny.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/golden/golden_support.h"
 
 namespace lamina {
@@ -93,12 +95,13 @@ TEST_P(GoldenTokenizer, IdsAndTextAreIdentical) {
   EXPECT_EQ(cases, 6);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenTokenizer, ::testing::ValuesIn(kFolders),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+std::string folder_name(const ::testing::TestParamInfo<const char*>& info) {
+  std::string name = info.param;
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GoldenTokenizer, ::testing::ValuesIn(kFolders), folder_name);
 
 }  // namespace
 }  // namespace lamina

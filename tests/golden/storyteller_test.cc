@@ -66,8 +66,9 @@ TEST_P(Storyteller, GreedyAnswersInF16) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Storyteller, ::testing::ValuesIn(engine_names()),
-                         [](const auto& info) { return info.param; });
+std::string engine_name(const ::testing::TestParamInfo<std::string>& info) { return info.param; }
+
+INSTANTIATE_TEST_SUITE_P(All, Storyteller, ::testing::ValuesIn(engine_names()), engine_name);
 
 TEST(StorytellerPerplexity, F16IsTransformersAndInt8IsClose) {
   const GoldenModel& f16 = golden_model(kStoryteller, DType::kF16);
