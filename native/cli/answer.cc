@@ -24,7 +24,9 @@ double AnswerStats::prompt_tokens_per_second() const {
   return rate(prompt_tokens - reused_tokens, first_token_seconds);
 }
 
-double AnswerStats::tokens_per_second() const { return rate(generated_tokens - 1, rest_seconds); }
+double AnswerStats::tokens_per_second() const {
+  return rate(generated_tokens - 1, rest_seconds);
+}
 
 Result<AnswerStats> run_answer(Console& console, Engine& engine, Session& session,
                                std::span<const int32_t> prompt, const AnswerOptions& options,
@@ -54,12 +56,12 @@ Result<AnswerStats> run_answer(Console& console, Engine& engine, Session& sessio
         bar.set(prompt.size() - static_cast<size_t>(session.n_pending()), prompt.size());
       }
       LAMINA_ASSIGN(const bool worked, engine.step(sessions, [&](Session&, const TokenEvent& e) {
-                      if (first) {
-                        stats.first_token_seconds = seconds_since(start);
-                        bar.erase();
-                      }
-                      tell(e);
-                    }));
+        if (first) {
+          stats.first_token_seconds = seconds_since(start);
+          bar.erase();
+        }
+        tell(e);
+      }));
       LAMINA_CHECK(worked);
     }
   }

@@ -34,8 +34,7 @@ BenchSamples rates(const BenchSamples& times, int32_t tokens) {
   return out;
 }
 
-BenchRunner::BenchRunner(Engine& engine)
-    : engine_(engine), pages_(&engine.pool()), random_(1) {}
+BenchRunner::BenchRunner(Engine& engine) : engine_(engine), pages_(&engine.pool()), random_(1) {}
 
 int32_t BenchRunner::random_token() {
   const auto vocab = static_cast<uint32_t>(engine_.graph().config.vocab_size);
@@ -102,11 +101,15 @@ ModelWork model_work(const ModelConfig& config, const WeightMap& weights, KvDTyp
     const bool embedding = name == "token_embedding";
     const bool output = name == "lm_head" || (embedding && config.tied_embeddings);
     if (!embedding || output) work.bytes_per_token += bytes;
-    if (output) work.macs_of_logits += macs;
-    else if (!embedding && view.rows > 1) work.macs_per_prompt_token += macs;
+    if (output)
+      work.macs_of_logits += macs;
+    else if (!embedding && view.rows > 1)
+      work.macs_per_prompt_token += macs;
   }
-  const uint64_t values = 2 * static_cast<uint64_t>(config.n_layers) * static_cast<uint64_t>(config.kv_width());
-  const uint64_t scales = 2 * static_cast<uint64_t>(config.n_layers) * static_cast<uint64_t>(config.n_kv_heads);
+  const uint64_t values =
+      2 * static_cast<uint64_t>(config.n_layers) * static_cast<uint64_t>(config.kv_width());
+  const uint64_t scales =
+      2 * static_cast<uint64_t>(config.n_layers) * static_cast<uint64_t>(config.n_kv_heads);
   work.kv_bytes_per_position = kv == KvDType::kI8    ? values + 4 * scales
                                : kv == KvDType::kF16 ? 2 * values
                                                      : 4 * values;

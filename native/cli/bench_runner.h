@@ -13,7 +13,7 @@ namespace lamina::cli {
 struct BenchTest {
   int32_t n_prompt = 0;  // one of the two is 0
   int32_t n_gen = 0;
-  int32_t n_depth = 0;   // tokens in the context before, not timed
+  int32_t n_depth = 0;  // tokens in the context before, not timed
 
   int32_t tokens() const { return n_prompt + n_gen; }
   std::string name() const;  // "pp512", "tg128 @ d1024"

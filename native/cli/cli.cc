@@ -99,8 +99,8 @@ int Cli::parse_and_run(int argc, char** argv) {
   if (no_color_) console_.forbid_color();
   console_.set_verbosity(quiet_ ? -1 : verbose_);
   if (!action_) {
-    const bool written = console_.write(help_text(*chosen_verb(), LAMINA_VERSION)) &&
-                         console_.flush();
+    const bool written =
+        console_.write(help_text(*chosen_verb(), LAMINA_VERSION)) && console_.flush();
     return written ? kExitOk : kExitIo;
   }
   Result<ExitCode> done = action_();

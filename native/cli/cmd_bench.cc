@@ -162,9 +162,11 @@ std::string md_row(const Bench& b, const Row& row) {
 }
 
 constexpr const char* kMdHead =
-    "| model                         |       size |     params | backend   | threads |           test "
+    "| model                         |       size |     params | backend   | threads |           "
+    "test "
     "|              t/s | of the machine |\n"
-    "| ----------------------------- | ---------: | ---------: | --------- | ------: | -------------: "
+    "| ----------------------------- | ---------: | ---------: | --------- | ------: | "
+    "-------------: "
     "| ---------------: | -------------- |\n";
 
 Result<void> load(Console& console, Bench& b) {
@@ -198,7 +200,8 @@ Result<void> prepare(Console& console, Bench& b, const std::vector<BenchTest>& t
   LAMINA_ASSIGN(ChosenBackend chosen, choose_backend(console, b.o.engine));
   b.cpu = chosen.cpu;
   const ModelConfig& config = b.model->manifest.config;
-  LAMINA_ASSIGN(b.engine, Engine::create(std::move(chosen.backend), config, b.model->weights, options));
+  LAMINA_ASSIGN(b.engine,
+                Engine::create(std::move(chosen.backend), config, b.model->weights, options));
   b.work = model_work(config, b.model->weights, options.kv_dtype);
   return {};
 }
@@ -214,7 +217,8 @@ void print_profile(Console& console, const CpuBackend& cpu) {
     if (e.calls == 0) continue;
     console.note(format("  %-14s %10.2f %6.1f%% %12.1f",
                         std::string(op_name(static_cast<OpKind>(kind))).c_str(), e.seconds * 1e3,
-                        100 * e.seconds / total, static_cast<double>(e.weight_bytes) / e.seconds / 1e9));
+                        100 * e.seconds / total,
+                        static_cast<double>(e.weight_bytes) / e.seconds / 1e9));
   }
 }
 
@@ -278,11 +282,11 @@ Result<ExitCode> run(Console& console, const Options& o) {
 }  // namespace
 
 void add_bench(Cli& cli) {
-  CLI::App& verb = cli.verb(
-      "bench", "Measure speed, in the manner of llama-bench", kGroupMeasure,
-      "  lamina bench                                              # the demo model\n"
-      "  lamina bench -m ~/llama-1b -p 512 -n 128 -r 3 -t 2\n"
-      "  lamina bench --synthetic llama-3.2-1b --dtype i8 -o json   # no model needed\n");
+  CLI::App& verb =
+      cli.verb("bench", "Measure speed, in the manner of llama-bench", kGroupMeasure,
+               "  lamina bench                                              # the demo model\n"
+               "  lamina bench -m ~/llama-1b -p 512 -n 128 -r 3 -t 2\n"
+               "  lamina bench --synthetic llama-3.2-1b --dtype i8 -o json   # no model needed\n");
   auto o = std::make_shared<Options>();
   verb.option_defaults()->group("What to measure");
   text_flag(verb, "-p,--n-prompt", o->prompts, "N", "Prompt lengths, commas between; 0: none")

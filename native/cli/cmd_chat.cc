@@ -161,8 +161,9 @@ Result<void> Chat::ask(const std::string& message) {
   LAMINA_TRY(console_.write(safe.finish() + (answer.ends_with('\n') ? "" : "\n")));
   LAMINA_TRY(console_.flush());
   if (stats->finish == FinishReason::kContext) {
-    console_.note("(The context is full: /reset begins a new conversation; --slide forgets the "
-                  "oldest part and goes on.)");
+    console_.note(
+        "(The context is full: /reset begins a new conversation; --slide forgets the "
+        "oldest part and goes on.)");
   }
   if (stats->finish == FinishReason::kCancelled) console_.note("(stopped)");
   if (console_.verbosity() >= 1) print_summary(console_, host_, *stats);
@@ -210,14 +211,18 @@ std::vector<Chat::Command> Chat::commands() {
        [this](const std::string& path) { return load(path); }},
       {"/stats", "", "speed and memory of the last answer",
        [this](const std::string&) -> Result<void> {
-         if (last_) print_summary(console_, host_, *last_);
-         else console_.note("(no answer yet)");
+         if (last_)
+           print_summary(console_, host_, *last_);
+         else
+           console_.note("(no answer yet)");
          return {};
        }},
       {"/temp", "X", "temperature, 0 for always the likeliest token",
        [this, &p](const std::string& t) { return set_number("/temp", p.temperature, 0, 100, t); }},
       {"/top-k", "N", "among the likeliest N, 0 for all",
-       [this, &p](const std::string& t) { return set_integer("/top-k", p.top_k, 0, INT32_MAX, t); }},
+       [this, &p](const std::string& t) {
+         return set_integer("/top-k", p.top_k, 0, INT32_MAX, t);
+       }},
       {"/top-p", "X", "among the likeliest that make up this probability",
        [this, &p](const std::string& t) { return set_number("/top-p", p.top_p, 0, 1, t); }},
       {"/min-p", "X", "none below this part of the best one's probability",
@@ -295,16 +300,15 @@ Result<ExitCode> run(Console& console, const Options& o) {
                       host->choice.directory.c_str());
   }
   conversation.set_system(o.system);
-  LAMINA_ASSIGN(Session session,
-                host->engine->new_session(host->tokenizer.get(),
-                                          o.slide ? AtLimit::kSlide : AtLimit::kStop));
+  LAMINA_ASSIGN(
+      Session session,
+      host->engine->new_session(host->tokenizer.get(), o.slide ? AtLimit::kSlide : AtLimit::kStop));
   const bool terminal = console.stdin_is_terminal();
   if (terminal) {
     console.note(safe_text(host->model->manifest.name) + " on " +
                  host->engine->backend().info().name + ". /help lists commands, Ctrl-D leaves.");
   }
-  const std::string history =
-      o.no_history ? "" : join_path(state_directory(), "chat_history");
+  const std::string history = o.no_history ? "" : join_path(state_directory(), "chat_history");
   Chat chat(console, *host, std::move(conversation), std::move(session), o.sampling,
             terminal ? make_terminal_editor(history) : make_pipe_editor());
   return chat.run();
@@ -323,7 +327,8 @@ void add_chat(Cli& cli) {
   add_model_flags(verb, o->model);
   add_sampling_flags(verb, o->sampling);
   add_engine_flags(verb, o->engine);
-  switch_flag(verb, "--slide", o->slide, "When the context is full, forget its oldest part and go on");
+  switch_flag(verb, "--slide", o->slide,
+              "When the context is full, forget its oldest part and go on");
   cli.on_run(verb, [&cli, o] { return run(cli.console(), *o); });
 }
 

@@ -52,11 +52,13 @@ void print_summary(Console& console, const Options& o, const ConvertReport& r) {
   if (r.worst_tensor.empty()) {
     console.note("  error      none: every value is kept");
   } else {
-    console.note(format("  error      %.3f%% of the weights' size on the whole, %.3f%% at worst (%s)",
-                        r.mean_error * 100, r.worst_error * 100, r.worst_tensor.c_str()));
+    console.note(
+        format("  error      %.3f%% of the weights' size on the whole, %.3f%% at worst (%s)",
+               r.mean_error * 100, r.worst_error * 100, r.worst_tensor.c_str()));
   }
   if (r.reused_shards) {
-    console.note(format("  resumed    %zu shards were there from an interrupted run", r.reused_shards));
+    console.note(
+        format("  resumed    %zu shards were there from an interrupted run", r.reused_shards));
   }
   console.note("  time       " + human_seconds(r.seconds));
   console.note("Next: lamina run -m " + o.convert.destination);
@@ -66,8 +68,10 @@ Result<ExitCode> run(Console& console, Options& o) {
   LAMINA_TRY(apply_precision(o));
   o.convert.threads = o.threads;
   o.convert.log = [&console](LogLevel level, std::string_view line) {
-    if (level >= LogLevel::kWarning) console.warn(line);
-    else console.detail(line);
+    if (level >= LogLevel::kWarning)
+      console.warn(line);
+    else
+      console.detail(line);
   };
   install_interrupt_handler();
   o.convert.cancel = &interrupted();
@@ -86,14 +90,15 @@ Result<ExitCode> run(Console& console, Options& o) {
 }  // namespace
 
 void add_convert(Cli& cli) {
-  CLI::App& verb = cli.verb(
-      "convert", "Make a model folder of a Hugging Face checkpoint", kGroupModels,
-      "  lamina convert ~/Llama-3.2-1B-Instruct ~/llama-1b                 # int8\n"
-      "  lamina convert ~/Llama-3.2-1B-Instruct ~/llama-1b-f16 --dtype f16\n");
+  CLI::App& verb =
+      cli.verb("convert", "Make a model folder of a Hugging Face checkpoint", kGroupModels,
+               "  lamina convert ~/Llama-3.2-1B-Instruct ~/llama-1b                 # int8\n"
+               "  lamina convert ~/Llama-3.2-1B-Instruct ~/llama-1b-f16 --dtype f16\n");
   auto o = std::make_shared<Options>();
   verb.option_defaults()->group("Conversion");
   positional(verb, "SRC", o->convert.source, "SRC",
-             "Folder with config.json, tokenizer.json and safetensors files")->required();
+             "Folder with config.json, tokenizer.json and safetensors files")
+      ->required();
   positional(verb, "DST", o->convert.destination, "DST", "Model folder to write")->required();
   choice_flag(verb, "--dtype", o->dtype, {"i8", "f16", "f32"}, "Precision of the matrices");
   choice_flag(verb, "--group", o->group, {"channel", "32", "64", "128"},

@@ -97,8 +97,9 @@ bool writable(std::string path) {
 }
 
 void check_paths(Findings& out) {
-  const std::pair<const char*, std::string> places[] = {
-      {"configuration", config_directory()}, {"cache", cache_directory()}, {"state", state_directory()}};
+  const std::pair<const char*, std::string> places[] = {{"configuration", config_directory()},
+                                                        {"cache", cache_directory()},
+                                                        {"state", state_directory()}};
   for (const auto& [name, path] : places) {
     const bool good = writable(path);
     out.push_back({name, good ? State::kOk : State::kNote, path + (good ? "" : " can't be written"),

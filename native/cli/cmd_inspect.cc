@@ -92,8 +92,8 @@ std::string summary(const OpenedManifest& opened, const std::string& directory) 
   out += line("precision", precision_text(m));
   out += line("size", human_bytes(shard_bytes(m)) + format(" in %zu shard%s", m.shards.size(),
                                                            m.shards.size() == 1 ? "" : "s"));
-  out += line("layers", format("%d, hidden %d, mlp %d", c.n_layers, c.hidden_size,
-                               c.intermediate_size));
+  out += line("layers",
+              format("%d, hidden %d, mlp %d", c.n_layers, c.hidden_size, c.intermediate_size));
   out += line("heads", format("%d, key/value %d, size %d", c.n_heads, c.n_kv_heads, c.head_dim));
   out += line("vocabulary", format("%d%s", c.vocab_size,
                                    c.tied_embeddings ? ", output tied to the embedding" : ""));
@@ -101,8 +101,8 @@ std::string summary(const OpenedManifest& opened, const std::string& directory) 
                                 human_bytes(kv_bytes_per_token(c)).c_str()));
   out += line("rope", rope_text(c));
   if (c.attention_bias || c.mlp_bias) {
-    out += line("biases", std::string(c.attention_bias ? "attention " : "") +
-                              (c.mlp_bias ? "mlp" : ""));
+    out += line("biases",
+                std::string(c.attention_bias ? "attention " : "") + (c.mlp_bias ? "mlp" : ""));
   }
   out += line("chat", m.chat_template.empty() ? "no template: completes text" : "has a template");
   out += line("source", m.provenance.source + ", by " + m.provenance.converter);
@@ -171,7 +171,8 @@ void add_inspect(Cli& cli) {
   add_model_flags(verb, options->model, true);
   verb.option_defaults()->group("What to show");
   switch_flag(verb, "--tensors", options->tensors, "Every tensor: name, precision, shape, shard");
-  CLI::Option* graph = switch_flag(verb, "--graph", options->graph, "The forward step, one op a line");
+  CLI::Option* graph =
+      switch_flag(verb, "--graph", options->graph, "The forward step, one op a line");
   switch_flag(verb, "--json", options->json, "A JSON object; with --tensors they are in it")
       ->excludes(graph);
   cli.on_run(verb, [&cli, options] { return run(cli.console(), *options); });

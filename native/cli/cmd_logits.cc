@@ -124,7 +124,8 @@ void add_logits(Cli& cli) {
   auto o = std::make_shared<Options>();
   o->engine.kv = "f32";  // a tool for exactness
   verb.option_defaults()->group("Computation");
-  text_flag(verb, "--ids", o->ids, "LIST", "Token ids, e.g. 1,2,3; - for standard input")->required();
+  text_flag(verb, "--ids", o->ids, "LIST", "Token ids, e.g. 1,2,3; - for standard input")
+      ->required();
   text_flag(verb, "-o,--output", o->output, "FILE",
             "safetensors file with the tensor logits [tokens, vocab] in F32")
       ->required();

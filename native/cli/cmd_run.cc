@@ -49,13 +49,12 @@ Result<Prompt> read_prompt(Console& console, const Options& o, bool demo) {
 
 Result<std::vector<int32_t>> prompt_ids(const Options& o, const Host& host,
                                         const std::string& text) {
-  LAMINA_ASSIGN(Conversation conversation, o.raw ? Result<Conversation>(Conversation())
-                                                 : Conversation::create(host.model->manifest,
-                                                                        *host.tokenizer));
+  LAMINA_ASSIGN(Conversation conversation,
+                o.raw ? Result<Conversation>(Conversation())
+                      : Conversation::create(host.model->manifest, *host.tokenizer));
   if (!conversation.has_template()) {
     if (!o.system.empty()) {
-      return make_error(Code::kInvalidArgument,
-                        "--system needs a chat template, which %s",
+      return make_error(Code::kInvalidArgument, "--system needs a chat template, which %s",
                         o.raw ? "--raw leaves out" : "this model does not have");
     }
     return text_ids(*host.tokenizer, text, o.special);
@@ -117,9 +116,9 @@ Result<ExitCode> run(Console& console, const Options& o) {
   LAMINA_ASSIGN(const Prompt prompt, read_prompt(console, o, choice.demo));
   LAMINA_ASSIGN(const std::unique_ptr<Host> host, open_host(console, o.model, o.engine, 1));
   LAMINA_ASSIGN(const std::vector<int32_t> ids, prompt_ids(o, *host, prompt.text));
-  LAMINA_ASSIGN(Session session,
-                host->engine->new_session(host->tokenizer.get(),
-                                          o.slide ? AtLimit::kSlide : AtLimit::kStop));
+  LAMINA_ASSIGN(
+      Session session,
+      host->engine->new_session(host->tokenizer.get(), o.slide ? AtLimit::kSlide : AtLimit::kStop));
   if (prompt.ours) console.note("No prompt given, so: " + prompt.text + "\n");
   Sink sink(console, o);
   LAMINA_ASSIGN(const AnswerStats stats,
@@ -134,15 +133,17 @@ Result<ExitCode> run(Console& console, const Options& o) {
 }  // namespace
 
 void add_run(Cli& cli) {
-  CLI::App& verb = cli.verb("run", "Answer a prompt, or tell a story", kGroupUse,
-                            "  lamina run\n"
-                            "  lamina run -m ~/llama-1b -p \"Why is the sky blue?\"\n"
-                            "  lamina run --raw -p \"Once upon a time\" -n 50 --temp 0\n"
-                            "  git diff | lamina run -m ~/llama-1b --system \"Review this change\"\n");
+  CLI::App& verb =
+      cli.verb("run", "Answer a prompt, or tell a story", kGroupUse,
+               "  lamina run\n"
+               "  lamina run -m ~/llama-1b -p \"Why is the sky blue?\"\n"
+               "  lamina run --raw -p \"Once upon a time\" -n 50 --temp 0\n"
+               "  git diff | lamina run -m ~/llama-1b --system \"Review this change\"\n");
   auto o = std::make_shared<Options>();
   verb.option_defaults()->group("Prompt");
   text_flag(verb, "-p,--prompt", o->text.prompt, "TEXT", "The prompt; else standard input");
-  text_flag(verb, "-f,--file", o->text.file, "FILE", "The prompt out of a file; - for standard input");
+  text_flag(verb, "-f,--file", o->text.file, "FILE",
+            "The prompt out of a file; - for standard input");
   text_flag(verb, "--system", o->system, "TEXT", "System message, for models with a chat template");
   switch_flag(verb, "--raw", o->raw, "Complete the text as it stands, without the chat template");
   switch_flag(verb, "--special", o->special,
@@ -150,10 +151,12 @@ void add_run(Cli& cli) {
   add_model_flags(verb, o->model);
   add_sampling_flags(verb, o->sampling);
   add_engine_flags(verb, o->engine);
-  switch_flag(verb, "--slide", o->slide, "When the context is full, forget its oldest part and go on");
+  switch_flag(verb, "--slide", o->slide,
+              "When the context is full, forget its oldest part and go on");
   verb.option_defaults()->group("Output");
   switch_flag(verb, "--json", o->json, "Print one JSON object: text, ids, timings, memory");
-  switch_flag(verb, "--json-stream", o->json_stream, "Print a JSON object per token, then the one of --json");
+  switch_flag(verb, "--json-stream", o->json_stream,
+              "Print a JSON object per token, then the one of --json");
   cli.on_run(verb, [&cli, o] { return run(cli.console(), *o); });
 }
 

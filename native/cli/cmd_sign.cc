@@ -18,7 +18,8 @@ struct Options {
 
 Result<ExitCode> run(Console& console, const Options& o) {
   if (o.model.model.empty()) {
-    return make_error(Code::kInvalidArgument, "name the model folder to sign: lamina sign DIR -k KEY");
+    return make_error(Code::kInvalidArgument,
+                      "name the model folder to sign: lamina sign DIR -k KEY");
   }
   LAMINA_ASSIGN(const ModelChoice choice, choose_model(o.model));
   // The old signature, if there is one, is about to be replaced and is not asked. Who signs vouches
@@ -30,8 +31,8 @@ Result<ExitCode> run(Console& console, const Options& o) {
   const Result<void> verified = verify_model(choice.directory, *manifest, o.threads, {});
   if (!verified) return as_folder_error(verified.error());
   LAMINA_ASSIGN(const PublicKey signer, sign_model(choice.directory, o.key));
-  console.note("Signed " + choice.directory + " by " + signer.text() + " (" +
-               signer.fingerprint() + ").");
+  console.note("Signed " + choice.directory + " by " + signer.text() + " (" + signer.fingerprint() +
+               ").");
   console.note("Check it with: lamina verify " + choice.directory + " --trust " + signer.text());
   return kExitOk;
 }
@@ -47,7 +48,8 @@ void add_sign(Cli& cli) {
   text_flag(verb, "-m,--model", options->model.model, "DIR", "Model folder");
   text_flag(verb, "-k,--key", options->key, "KEY", "Private key file, as lamina keygen writes it")
       ->required();
-  int_flag(verb, "-t,--threads", options->threads, 0, 1024, "Threads for hashing, 0 for all processors");
+  int_flag(verb, "-t,--threads", options->threads, 0, 1024,
+           "Threads for hashing, 0 for all processors");
   cli.on_run(verb, [&cli, options] { return run(cli.console(), *options); });
 }
 

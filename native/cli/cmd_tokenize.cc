@@ -24,8 +24,10 @@ struct Options {
 Result<Tokenizer> read_tokenizer(const std::string& path, const std::string& sha256) {
   LAMINA_ASSIGN(const std::string json, read_file(path, Tokenizer::kMaxJsonBytes));
   if (!sha256.empty() && sha256_hex(json) != sha256) {
-    return make_error(Code::kIntegrity, "%s: SHA-256 differs from the manifest's: the file was "
-                      "changed or damaged", path.c_str());
+    return make_error(Code::kIntegrity,
+                      "%s: SHA-256 differs from the manifest's: the file was "
+                      "changed or damaged",
+                      path.c_str());
   }
   Result<Tokenizer> tokenizer = Tokenizer::from_json(json, path);
   if (!tokenizer) return as_model_error(tokenizer.error());
@@ -48,8 +50,7 @@ Result<Tokenizer> open_tokenizer(const ModelFlags& flags) {
   Result<OpenedManifest> opened = open_manifest(choice.directory, trust);
   if (!opened) return as_folder_error(opened.error());
   const FileEntry& file = opened->manifest.tokenizer;
-  Result<Tokenizer> tokenizer =
-      read_tokenizer(join_path(choice.directory, file.file), file.sha256);
+  Result<Tokenizer> tokenizer = read_tokenizer(join_path(choice.directory, file.file), file.sha256);
   if (!tokenizer) return as_folder_error(tokenizer.error());
   return tokenizer;
 }
@@ -68,11 +69,16 @@ std::string shown(std::string_view bytes) {
     const CodePoint c = decode_utf8(bytes, at);
     for (char byte : bytes.substr(at, c.bytes)) {
       const auto b = static_cast<unsigned char>(byte);
-      if (byte == '\n') out += "\\n";
-      else if (byte == '\t') out += "\\t";
-      else if (byte == '"' || byte == '\\') out += std::string("\\") + byte;
-      else if (!c.valid || b < 0x20 || b == 0x7f || (c.value >= 0x80 && c.value < 0xa0)) out += format("\\x%02x", b);
-      else out += byte;
+      if (byte == '\n')
+        out += "\\n";
+      else if (byte == '\t')
+        out += "\\t";
+      else if (byte == '"' || byte == '\\')
+        out += std::string("\\") + byte;
+      else if (!c.valid || b < 0x20 || b == 0x7f || (c.value >= 0x80 && c.value < 0xa0))
+        out += format("\\x%02x", b);
+      else
+        out += byte;
     }
     at += c.bytes;
   }
@@ -102,9 +108,8 @@ Result<ExitCode> run(Console& console, const Options& o) {
     LAMINA_TRY(console.write(tokenizer.decode(ids, {.skip_special = !o.special})));
     return kExitOk;
   }
-  Result<std::vector<int32_t>> ids =
-      o.no_bos ? tokenizer.encode(*text, {false, o.special})
-               : text_ids(tokenizer, *text, o.special);
+  Result<std::vector<int32_t>> ids = o.no_bos ? tokenizer.encode(*text, {false, o.special})
+                                              : text_ids(tokenizer, *text, o.special);
   if (!ids) return ids.error();
   LAMINA_TRY(console.write(o.ids ? id_array(*ids) : table(tokenizer, *ids)));
   if (!o.ids) console.note(format("%zu tokens", ids->size()));

@@ -42,7 +42,9 @@ Result<void> write_list(const std::string& path, const std::vector<std::string>&
   return write_file_atomic(path, text, 0600);
 }
 
-std::string key_of(const std::string& line) { return line.substr(0, line.find_first_of(" \t\r")); }
+std::string key_of(const std::string& line) {
+  return line.substr(0, line.find_first_of(" \t\r"));
+}
 
 Result<ExitCode> list(Console& console, const std::string& path) {
   LAMINA_TRY(read_trusted_keys(path));  // complains about a line that is no key
@@ -69,7 +71,8 @@ Result<ExitCode> add(Console& console, const std::string& path, const Options& o
   LAMINA_ASSIGN(const std::string text, read_list(path));
   std::vector<std::string> lines = lines_of(text);
   std::string note = o.note;
-  std::ranges::replace_if(note, [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
+  std::ranges::replace_if(
+      note, [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
   lines.push_back(key.text() + (note.empty() ? "" : " " + note));
   LAMINA_TRY(write_list(path, lines));
   console.note("Trusted from now on: " + key.fingerprint() + " (in " + path + ")");
@@ -110,15 +113,16 @@ Result<ExitCode> run(Console& console, const Options& o) {
 }  // namespace
 
 void add_trust(Cli& cli) {
-  CLI::App& verb = cli.verb("trust", "List, add or remove the keys whose signatures you trust",
-                            kGroupModels,
-                            "  lamina trust add ~/keys/theirs.pub --note \"the lab\"\n"
-                            "  lamina trust list\n"
-                            "  lamina trust remove 1f2e-3d4c-5b6a-7988\n");
+  CLI::App& verb =
+      cli.verb("trust", "List, add or remove the keys whose signatures you trust", kGroupModels,
+               "  lamina trust add ~/keys/theirs.pub --note \"the lab\"\n"
+               "  lamina trust list\n"
+               "  lamina trust remove 1f2e-3d4c-5b6a-7988\n");
   auto options = std::make_shared<Options>();
   verb.option_defaults()->group("Keys");
   positional(verb, "ACTION", options->action, "list|add|remove", "What to do");
-  positional(verb, "KEY", options->key, "KEY", "ed25519:..., a key file, or for remove a fingerprint");
+  positional(verb, "KEY", options->key, "KEY",
+             "ed25519:..., a key file, or for remove a fingerprint");
   text_flag(verb, "--note", options->note, "TEXT", "Kept beside the key, for you");
   cli.on_run(verb, [&cli, options] { return run(cli.console(), *options); });
 }

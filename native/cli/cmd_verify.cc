@@ -29,11 +29,11 @@ Result<ExitCode> run(Console& console, const Options& o) {
   size_t files = 0;
   {
     ProgressBar bar(console, "Verifying");
-    const Result<void> verified = verify_model(
-        choice.directory, manifest, o.threads, [&](const std::string& file, uint64_t bytes) {
-          bar.set(done += bytes, total, file);
-          ++files;
-        });
+    const Result<void> verified = verify_model(choice.directory, manifest, o.threads,
+                                               [&](const std::string& file, uint64_t bytes) {
+                                                 bar.set(done += bytes, total, file);
+                                                 ++files;
+                                               });
     if (!verified) return as_folder_error(verified.error());
   }
   if (o.json) {

@@ -2,6 +2,7 @@
 // Shell completion written out of the tree, for bash, zsh and fish.
 #include <algorithm>
 
+#include "native/cli/console.h"
 #include "native/cli/flags.h"
 #include "native/cli/tree.h"
 
@@ -31,18 +32,22 @@ std::string single_quoted(std::string_view text) {
 
 std::vector<std::string> names_of(const std::vector<FlagInfo>& flags) {
   std::vector<std::string> names;
-  for (const FlagInfo& flag : flags) names.insert(names.end(), flag.names.begin(), flag.names.end());
+  for (const FlagInfo& flag : flags)
+    names.insert(names.end(), flag.names.begin(), flag.names.end());
   return names;
 }
 
 std::string bash_values(const FlagInfo& flag) {
   switch (values_of(flag)) {
-    case Values::kDirectories: return "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$cur\")";
-    case Values::kFiles: return "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")";
+    case Values::kDirectories:
+      return "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$cur\")";
+    case Values::kFiles:
+      return "compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")";
     case Values::kChoice:
       return "mapfile -t COMPREPLY < <(compgen -W " +
              single_quoted(joined(split_choices(flag.kind), " ")) + " -- \"$cur\")";
-    default: return "COMPREPLY=()";
+    default:
+      return "COMPREPLY=()";
   }
 }
 
@@ -52,8 +57,9 @@ std::string bash_verb(const VerbInfo& verb) {
     if (flag.kind.empty()) continue;
     out += "        " + joined(flag.names, "|") + ") " + bash_values(flag) + "; return ;;\n";
   }
-  out += "      esac\n      if [[ $cur == -* ]]; then\n        mapfile -t COMPREPLY < <(compgen -W " +
-         single_quoted(joined(names_of(verb.flags), " ")) + " -- \"$cur\")\n";
+  out +=
+      "      esac\n      if [[ $cur == -* ]]; then\n        mapfile -t COMPREPLY < <(compgen -W " +
+      single_quoted(joined(names_of(verb.flags), " ")) + " -- \"$cur\")\n";
   if (!verb.positionals.empty()) {
     out += "      else\n        " + bash_values(verb.positionals[0]) + "\n";
   }
@@ -92,11 +98,16 @@ std::string zsh_text(std::string_view text) {
 std::string zsh_values(const FlagInfo& flag) {
   const std::string name = ":" + zsh_text(flag.kind) + ":";
   switch (values_of(flag)) {
-    case Values::kNone: return "";
-    case Values::kDirectories: return name + "_files -/";
-    case Values::kFiles: return name + "_files";
-    case Values::kChoice: return ":value:(" + joined(split_choices(flag.kind), " ") + ")";
-    case Values::kAny: break;
+    case Values::kNone:
+      return "";
+    case Values::kDirectories:
+      return name + "_files -/";
+    case Values::kFiles:
+      return name + "_files";
+    case Values::kChoice:
+      return ":value:(" + joined(split_choices(flag.kind), " ") + ")";
+    case Values::kAny:
+      break;
   }
   return name;
 }
@@ -125,12 +136,13 @@ std::string zsh_script(const VerbInfo& program) {
     out += "    " + verb.name + ")\n      _arguments";
     for (const FlagInfo& flag : verb.flags) {
       for (const std::string& name : flag.names) {
-        const std::string others = "(" + joined(flag.names, " ") + ")";
+        const std::string others = format("(%s)", joined(flag.names, " ").c_str());
         out += " \\\n        " + single_quoted((flag.names.size() > 1 ? others : "") + name + "[" +
-                                              zsh_text(flag.help) + "]" + zsh_values(flag));
+                                               zsh_text(flag.help) + "]" + zsh_values(flag));
       }
     }
-    for (const FlagInfo& p : verb.positionals) out += " \\\n        " + single_quoted(":" + zsh_values(p).substr(1));
+    for (const FlagInfo& p : verb.positionals)
+      out += " \\\n        " + single_quoted(":" + zsh_values(p).substr(1));
     out += " ;;\n";
   }
   return out + "  esac\n}\ncompdef _lamina lamina\n";
@@ -138,23 +150,30 @@ std::string zsh_script(const VerbInfo& program) {
 
 std::string fish_values(const FlagInfo& flag) {
   switch (values_of(flag)) {
-    case Values::kNone: return "";
-    case Values::kDirectories: return " -x -a '(__fish_complete_directories)'";
-    case Values::kFiles: return " -r -F";
-    case Values::kChoice: return " -x -a " + single_quoted(joined(split_choices(flag.kind), " "));
-    case Values::kAny: break;
+    case Values::kNone:
+      return "";
+    case Values::kDirectories:
+      return " -x -a '(__fish_complete_directories)'";
+    case Values::kFiles:
+      return " -r -F";
+    case Values::kChoice:
+      return " -x -a " + single_quoted(joined(split_choices(flag.kind), " "));
+    case Values::kAny:
+      break;
   }
   return " -x";
 }
 
 std::string fish_script(const VerbInfo& program) {
-  std::string out = "# fish completion of lamina, by 'lamina completion fish'\ncomplete -c lamina -f\n";
+  std::string out =
+      "# fish completion of lamina, by 'lamina completion fish'\ncomplete -c lamina -f\n";
   for (const VerbInfo& verb : program.verbs) {
     out += "complete -c lamina -n __fish_use_subcommand -a " + verb.name + " -d " +
            single_quoted(verb.summary) + "\n";
   }
   for (const VerbInfo& verb : program.verbs) {
-    const std::string here = "complete -c lamina -n '__fish_seen_subcommand_from " + verb.name + "'";
+    const std::string here =
+        "complete -c lamina -n '__fish_seen_subcommand_from " + verb.name + "'";
     for (const FlagInfo& flag : verb.flags) {
       out += here;
       for (const std::string& name : flag.names) {
@@ -163,7 +182,8 @@ std::string fish_script(const VerbInfo& program) {
       out += fish_values(flag) + " -d " + single_quoted(flag.help) + "\n";
     }
     for (const FlagInfo& p : verb.positionals) {
-      if (values_of(p) == Values::kDirectories) out += here + " -a '(__fish_complete_directories)'\n";
+      if (values_of(p) == Values::kDirectories)
+        out += here + " -a '(__fish_complete_directories)'\n";
       if (values_of(p) == Values::kFiles) out += here + " -F\n";
       if (values_of(p) == Values::kChoice) out += here + fish_values(p) + "\n";
     }

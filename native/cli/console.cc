@@ -27,9 +27,13 @@ bool write_all(int fd, std::string_view text) {
   return true;
 }
 
-void err_text(std::string_view text) { (void)write_all(STDERR_FILENO, text); }
+void err_text(std::string_view text) {
+  (void)write_all(STDERR_FILENO, text);
+}
 
-bool is_control(uint32_t c) { return c < 0x20 || (c >= 0x7f && c < 0xa0); }
+bool is_control(uint32_t c) {
+  return c < 0x20 || (c >= 0x7f && c < 0xa0);
+}
 
 }  // namespace
 
@@ -48,10 +52,9 @@ Result<void> Console::write(std::string_view data) {
 Result<void> Console::flush() {
   const std::string data = std::exchange(buffer_, {});
   if (!failure_ && !write_all(STDOUT_FILENO, data)) {
-    failure_ = errno == EPIPE
-                   ? Error{Code::kIo, ""}  // the reader has gone: nobody is left to tell
-                   : make_error(Code::kIo, "can't write to standard output: %s",
-                                std::strerror(errno));
+    failure_ = errno == EPIPE ? Error{Code::kIo, ""}  // the reader has gone: nobody is left to tell
+                              : make_error(Code::kIo, "can't write to standard output: %s",
+                                           std::strerror(errno));
   }
   return failure_ ? Result<void>(*failure_) : Result<void>();
 }
@@ -67,12 +70,22 @@ void Console::note(std::string_view line) {
 void Console::detail(std::string_view line) {
   if (verbosity_ >= 1) say(line);
 }
-void Console::warn(std::string_view line) { say("lamina: warning: " + std::string(line)); }
-void Console::error(std::string_view line) { say(red("lamina:") + " " + std::string(line)); }
+void Console::warn(std::string_view line) {
+  say("lamina: warning: " + std::string(line));
+}
+void Console::error(std::string_view line) {
+  say(red("lamina:") + " " + std::string(line));
+}
 
-std::string Console::dim(std::string_view text) const { return paint(text, "2"); }
-std::string Console::bold(std::string_view text) const { return paint(text, "1"); }
-std::string Console::red(std::string_view text) const { return paint(text, "31"); }
+std::string Console::dim(std::string_view text) const {
+  return paint(text, "2");
+}
+std::string Console::bold(std::string_view text) const {
+  return paint(text, "1");
+}
+std::string Console::red(std::string_view text) const {
+  return paint(text, "31");
+}
 
 std::string Console::paint(std::string_view text, const char* code) const {
   if (!color_) return std::string(text);

@@ -21,16 +21,26 @@ std::span<const ExitCodeText> exit_code_table() {
 
 ExitCode exit_code_of(Code code) {
   switch (code) {
-    case Code::kInvalidArgument: return kExitUsage;
-    case Code::kInvalidModel: return kExitModel;
-    case Code::kIntegrity: return kExitIntegrity;
-    case Code::kNotFound: return kExitIo;
-    case Code::kIo: return kExitIo;
-    case Code::kOutOfMemory: return kExitLimit;
-    case Code::kUnsupported: return kExitDevice;
-    case Code::kDevice: return kExitDevice;
-    case Code::kCancelled: return kExitInterrupted;
-    case Code::kResourceExhausted: return kExitLimit;
+    case Code::kInvalidArgument:
+      return kExitUsage;
+    case Code::kInvalidModel:
+      return kExitModel;
+    case Code::kIntegrity:
+      return kExitIntegrity;
+    case Code::kNotFound:
+      return kExitIo;
+    case Code::kIo:
+      return kExitIo;
+    case Code::kOutOfMemory:
+      return kExitLimit;
+    case Code::kUnsupported:
+      return kExitDevice;
+    case Code::kDevice:
+      return kExitDevice;
+    case Code::kCancelled:
+      return kExitInterrupted;
+    case Code::kResourceExhausted:
+      return kExitLimit;
   }
   return kExitUnexpected;
 }

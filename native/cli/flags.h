@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Flags, declared so that help, completion and the man page can read everything from the tree: an
-// option's type name says what it takes. "DIR", "FILE" and "KEY" complete to paths, "a|b|c" is a choice.
+// option's type name says what it takes. "DIR", "FILE" and "KEY" complete to paths, "a|b|c" is a
+// choice.
 #pragma once
 
 #include <CLI/CLI.hpp>

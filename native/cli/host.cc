@@ -57,9 +57,10 @@ int32_t context_of(Console& console, const EngineFlags& flags, const ModelConfig
   if (flags.context == 0) return config.max_positions;
   if (flags.context < 0) return std::min(config.max_positions, kUsualContext);
   if (flags.context > config.max_positions) {
-    console.warn(format("a context of %d is more than the %d that the model was made for: what it "
-                        "says beyond them may make no sense",
-                        flags.context, config.max_positions));
+    console.warn(
+        format("a context of %d is more than the %d that the model was made for: what it "
+               "says beyond them may make no sense",
+               flags.context, config.max_positions));
   }
   return flags.context;
 }
@@ -108,8 +109,9 @@ Result<ChosenBackend> choose_backend(Console& console, const EngineFlags& flags)
   if (flags.backend == "reference") {
     return ChosenBackend{make_reference_backend(), nullptr, "asked for by --backend"};
   }
-  return choose_cpu(console, flags, flags.backend == "cpu" ? "asked for by --backend"
-                                                            : "chosen because Vulkan is not in this version");
+  return choose_cpu(console, flags,
+                    flags.backend == "cpu" ? "asked for by --backend"
+                                           : "chosen because Vulkan is not in this version");
 }
 
 Result<std::unique_ptr<LoadedModel>> load_weights(Console& console, const std::string& directory,
@@ -121,8 +123,10 @@ Result<std::unique_ptr<LoadedModel>> load_weights(Console& console, const std::s
   options.threads = engine.threads;
   options.cancel = &interrupted();
   options.log = [&console](LogLevel level, std::string_view line) {
-    if (level >= LogLevel::kWarning) console.warn(line);
-    else console.detail(line);
+    if (level >= LogLevel::kWarning)
+      console.warn(line);
+    else
+      console.detail(line);
   };
   Result<std::unique_ptr<LoadedModel>> loaded = load_model(directory, options);
   if (!loaded) return as_folder_error(loaded.error());

@@ -19,7 +19,7 @@ namespace lamina::cli {
 struct EngineFlags {
   std::string backend = "auto";
   int32_t device = 0;
-  int32_t threads = 0;  // 0: the backend's own choice
+  int32_t threads = 0;   // 0: the backend's own choice
   int32_t context = -1;  // -1: kUsualContext or the model's limit if that is less; 0: its limit
   std::string kv = "f16";
   std::string load = "auto";
@@ -40,8 +40,8 @@ Result<ChosenBackend> choose_backend(Console& console, const EngineFlags& flags)
 
 std::string forced_isa();  // LAMINA_FORCE_ISA, or empty
 
-KvDType kv_dtype_of(const std::string& name);      // of --kv's choices
-LoadMode load_mode_of(const std::string& name);    // of --load's choices
+KvDType kv_dtype_of(const std::string& name);    // of --kv's choices
+LoadMode load_mode_of(const std::string& name);  // of --load's choices
 
 // Weights alone, by the flags' rules of loading and trust.
 Result<std::unique_ptr<LoadedModel>> load_weights(Console& console, const std::string& directory,

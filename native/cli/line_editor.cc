@@ -152,6 +152,8 @@ std::unique_ptr<LineEditor> make_terminal_editor(const std::string& history_file
   return std::make_unique<TerminalEditor>(file);
 }
 
-std::unique_ptr<LineEditor> make_pipe_editor() { return std::make_unique<PipeEditor>(); }
+std::unique_ptr<LineEditor> make_pipe_editor() {
+  return std::make_unique<PipeEditor>();
+}
 
 }  // namespace lamina::cli

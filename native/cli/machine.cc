@@ -29,7 +29,7 @@ double seconds_since(Clock::time_point start) {
 constexpr size_t kBytes = size_t{512} << 20;
 constexpr size_t kAhead = 4096;  // bytes of prefetch, enough to hide the latency of memory
 constexpr int kPasses = 5;
-constexpr int kChains = 12;      // independent sums, enough to fill two multipliers 4 deep
+constexpr int kChains = 12;  // independent sums, enough to fill two multipliers 4 deep
 constexpr long kRounds = 4 << 20;
 
 #if defined(__x86_64__)
@@ -63,7 +63,7 @@ __attribute__((target("avx512f,avx512bw,avx512vnni"))) int32_t dots_vnni() {
   __m512i a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(-2);
   for (long round = 0; round < kRounds; ++round) {
     asm volatile("" : "+v"(a), "+v"(b));  // or the loop would be folded
-#pragma GCC unroll 12  // the sums are to stay in registers
+#pragma GCC unroll 12                     // the sums are to stay in registers
     for (__m512i& sum : sums) sum = _mm512_dpbusd_epi32(sum, a, b);
   }
   __m512i all = sums[0];

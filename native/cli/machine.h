@@ -7,8 +7,8 @@
 namespace lamina::cli {
 
 // Bytes per second that `threads` threads read from memory, in huge pages where there are any: the
-// best of a few passes over more than any cache holds. Takes about a second, and resets the process'
-// peak of resident memory afterwards, so that it tells of the model alone.
+// best of a few passes over more than any cache holds. Takes about a second, and resets the
+// process' peak of resident memory afterwards, so that it tells of the model alone.
 Result<double> measure_read_bandwidth(int threads);
 
 // Multiply-accumulates of int8 per second by the best instruction there is, on `threads` threads,

@@ -14,12 +14,18 @@ std::string roff(std::string_view text) {
   bool line_start = true;
   for (char c : text) {
     if (line_start && (c == '.' || c == '\'')) out += "\\&";
-    if (c == '\\') out += "\\e";
-    else if (c == '-') out += "\\-";
-    else if (c == '~') out += "\\(ti";
-    else if (c == '^') out += "\\(ha";
-    else if (c == '\'') out += "\\(aq";
-    else out += c;
+    if (c == '\\')
+      out += "\\e";
+    else if (c == '-')
+      out += "\\-";
+    else if (c == '~')
+      out += "\\(ti";
+    else if (c == '^')
+      out += "\\(ha";
+    else if (c == '\'')
+      out += "\\(aq";
+    else
+      out += c;
     line_start = c == '\n';
   }
   return out;
@@ -82,8 +88,7 @@ std::string man_page(const CLI::App& app, const std::string& version) {
   out += common_flags(program);
   out += ".SH EXIT STATUS\n";
   for (const ExitCodeText& e : exit_code_table()) {
-    out += ".TP\n.B " + std::to_string(static_cast<int>(e.code)) + "\n" +
-           roff(e.meaning) + "\n";
+    out += ".TP\n.B " + std::to_string(static_cast<int>(e.code)) + "\n" + roff(e.meaning) + "\n";
   }
   out += ".SH ENVIRONMENT\n";
   for (const EnvironmentText& e : environment_table()) {

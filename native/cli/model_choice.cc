@@ -67,8 +67,10 @@ Result<void> check_folder(const std::string& directory) {
                       path);
   }
   if (file_exists(directory)) {
-    return make_error(Code::kInvalidModel, "%s is a file; -m takes a model folder, which "
-                      "lamina convert makes of a Hugging Face folder", path);
+    return make_error(Code::kInvalidModel,
+                      "%s is a file; -m takes a model folder, which "
+                      "lamina convert makes of a Hugging Face folder",
+                      path);
   }
   return make_error(Code::kNotFound, "%s: no such folder", path);
 }
@@ -113,7 +115,8 @@ Result<TrustPolicy> trust_policy(const ModelFlags& flags) {
 
 std::string signature_text(const SignatureFacts& facts) {
   switch (facts.kind) {
-    case SignatureKind::kUnsigned: return "unsigned";
+    case SignatureKind::kUnsigned:
+      return "unsigned";
     case SignatureKind::kUnknownSigner:
       return "signed by " + facts.signer.text() + " (" + facts.signer.fingerprint() +
              "), whom you have not said to trust";
@@ -125,9 +128,12 @@ std::string signature_text(const SignatureFacts& facts) {
 
 std::string_view signature_kind_name(SignatureKind kind) {
   switch (kind) {
-    case SignatureKind::kUnsigned: return "unsigned";
-    case SignatureKind::kUnknownSigner: return "unknown_signer";
-    case SignatureKind::kTrusted: return "trusted";
+    case SignatureKind::kUnsigned:
+      return "unsigned";
+    case SignatureKind::kUnknownSigner:
+      return "unknown_signer";
+    case SignatureKind::kTrusted:
+      return "trusted";
   }
   return "?";
 }

@@ -7,14 +7,20 @@ namespace {
 
 std::string finish_text(const AnswerStats& stats, const Host& host) {
   switch (stats.finish) {
-    case FinishReason::kEos: return "ended by the model";
-    case FinishReason::kStop: return "ended at a stop text";
-    case FinishReason::kLength: return "ended at the limit of -n";
+    case FinishReason::kEos:
+      return "ended by the model";
+    case FinishReason::kStop:
+      return "ended at a stop text";
+    case FinishReason::kLength:
+      return "ended at the limit of -n";
     case FinishReason::kContext:
-      return format("ended because the context of %d tokens is full (-c raises it, --slide goes on)",
-                    host.engine->options().context);
-    case FinishReason::kCancelled: return "stopped by you";
-    case FinishReason::kNone: break;
+      return format(
+          "ended because the context of %d tokens is full (-c raises it, --slide goes on)",
+          host.engine->options().context);
+    case FinishReason::kCancelled:
+      return "stopped by you";
+    case FinishReason::kNone:
+      break;
   }
   return "?";
 }

@@ -31,7 +31,8 @@ Result<std::vector<int32_t>> text_ids(const Tokenizer& tokenizer, std::string_vi
                                       bool parse_special) {
   LAMINA_ASSIGN(std::vector<int32_t> ids, tokenizer.encode(text, {true, parse_special}));
   LAMINA_ASSIGN(const std::vector<int32_t> added, tokenizer.encode("", {true, false}));
-  const bool twice = added.size() == 1 && ids.size() >= 2 && ids[0] == added[0] && ids[1] == added[0];
+  const bool twice =
+      added.size() == 1 && ids.size() >= 2 && ids[0] == added[0] && ids[1] == added[0];
   if (twice) ids.erase(ids.begin());
   return ids;
 }
@@ -40,10 +41,12 @@ Result<std::vector<int32_t>> chat_ids(const Tokenizer& tokenizer, const ChatProm
   const std::string text = prompt.text();
   std::vector<bool> trusted;
   trusted.reserve(text.size());
-  for (const ChatSegment& s : prompt.segments) trusted.insert(trusted.end(), s.text.size(), s.trusted);
+  for (const ChatSegment& s : prompt.segments)
+    trusted.insert(trusted.end(), s.text.size(), s.trusted);
   // The whole at once, because ordinary tokens may span segments. Where a message spells a special
   // token, piece by piece: a little less like what the model was trained on, but not fooled.
-  if (!holds_foreign_special(tokenizer, text, trusted)) return tokenizer.encode(text, {false, true});
+  if (!holds_foreign_special(tokenizer, text, trusted))
+    return tokenizer.encode(text, {false, true});
   std::vector<int32_t> ids;
   for (const ChatSegment& s : prompt.segments) {
     LAMINA_ASSIGN(const std::vector<int32_t> piece, tokenizer.encode(s.text, {false, s.trusted}));

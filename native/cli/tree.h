@@ -10,8 +10,8 @@
 namespace lamina::cli {
 
 struct FlagInfo {
-  std::vector<std::string> names;    // "-m", "--model"; empty for a positional
-  std::string kind;                  // "DIR", "a|b|c", "N"; empty for a switch
+  std::vector<std::string> names;  // "-m", "--model"; empty for a positional
+  std::string kind;                // "DIR", "a|b|c", "N"; empty for a switch
   std::string help;
   std::string default_text;
   std::string group;

@@ -12,7 +12,9 @@ namespace {
 TEST(SafeText, KeepsTextAndEscapesWhatMovesTheCursor) {
   EXPECT_EQ(safe_text("a\tb\nc é 日本"), "a\tb\nc é 日本");
   EXPECT_EQ(safe_text("\x1b[31mred\x07"), "\\x1b[31mred\\x07");
-  EXPECT_EQ(safe_text("\xc2\x9b" "2J"), "\\x9b2J");  // the C1 form of the same
+  EXPECT_EQ(safe_text("\xc2\x9b"
+                      "2J"),
+            "\\x9b2J");  // the C1 form of the same
   EXPECT_EQ(safe_text("a\r\nb"), "a\nb");
   EXPECT_EQ(safe_text("over\rwritten"), "over\\rwritten");
   EXPECT_EQ(safe_text("\x7f"), "\\x7f");
@@ -49,7 +51,8 @@ TEST(Numbers, WholeStringsOnly) {
     EXPECT_FALSE(parse_int(bad)) << bad;
   }
   EXPECT_EQ(parse_double("0.5"), 0.5);
-  for (const char* bad : {"", "nan", "inf", "1e999", "0.5x"}) EXPECT_FALSE(parse_double(bad)) << bad;
+  for (const char* bad : {"", "nan", "inf", "1e999", "0.5x"})
+    EXPECT_FALSE(parse_double(bad)) << bad;
   EXPECT_EQ(parse_size("64M"), uint64_t{64} << 20);
   EXPECT_EQ(parse_size("4096"), 4096u);
   for (const char* bad : {"", "M", "-1", "99999999999G"}) EXPECT_FALSE(parse_size(bad)) << bad;
@@ -57,7 +60,8 @@ TEST(Numbers, WholeStringsOnly) {
 
 TEST(Numbers, TokenIds) {
   const std::vector<int32_t> want = {1, 2, 3};
-  for (const char* text : {"1,2,3", "1 2 3", "[1, 2, 3]\n"}) EXPECT_EQ(*parse_ids(text), want) << text;
+  for (const char* text : {"1,2,3", "1 2 3", "[1, 2, 3]\n"})
+    EXPECT_EQ(*parse_ids(text), want) << text;
   EXPECT_TRUE(parse_ids("")->empty());
   for (const char* bad : {"1,x", "-1", "99999999999"}) EXPECT_FALSE(parse_ids(bad)) << bad;
 }

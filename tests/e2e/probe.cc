@@ -24,13 +24,22 @@ int give_up(const std::string& why) {
 
 void write_value(const JsonValue& v, JsonWriter& out) {
   switch (v.kind()) {
-    case JsonKind::kBool: out.value(v.as_bool()); break;
-    case JsonKind::kInt: out.value(v.as_int()); break;
-    case JsonKind::kDouble: out.value(v.as_double()); break;
-    case JsonKind::kString: out.value(v.as_string()); break;
+    case JsonKind::kBool:
+      out.value(v.as_bool());
+      break;
+    case JsonKind::kInt:
+      out.value(v.as_int());
+      break;
+    case JsonKind::kDouble:
+      out.value(v.as_double());
+      break;
+    case JsonKind::kString:
+      out.value(v.as_string());
+      break;
     case JsonKind::kArray:
       out.begin_array();
-      for (JsonValue c = v.first_child(); !c.is_missing(); c = c.next_sibling()) write_value(c, out);
+      for (JsonValue c = v.first_child(); !c.is_missing(); c = c.next_sibling())
+        write_value(c, out);
       out.end_array();
       break;
     case JsonKind::kObject:
@@ -41,7 +50,8 @@ void write_value(const JsonValue& v, JsonWriter& out) {
       }
       out.end_object();
       break;
-    default: out.null();
+    default:
+      out.null();
   }
 }
 
