@@ -15,7 +15,8 @@ using namespace test;
 const char kStoryteller[] = "tests/models/storyteller";
 const char kDraft[] = "tests/models/storyteller-draft";
 
-std::string fastest() { return engine_names().back(); }
+// ISAs are listed best first, after the reference.
+std::string fastest() { return engine_names()[1]; }
 
 struct Score {
   double perplexity = 0.0;
