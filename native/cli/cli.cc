@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "native/cli/cli.h"
 
+#include <algorithm>
 #include <exception>
 #include <new>
 
@@ -83,8 +84,15 @@ int Cli::main(int argc, char** argv) {
 }
 
 int Cli::parse_and_run(int argc, char** argv) {
+  std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
+  if (!args.empty() && args[0] == "help") {  // lamina help VERB is lamina VERB --help
+    args.erase(args.begin());
+    args.resize(std::min<size_t>(args.size(), 1));
+    args.push_back("--help");
+  }
+  std::ranges::reverse(args);  // as CLI11 takes them
   try {
-    app_.parse(argc, argv);
+    app_.parse(std::move(args));
   } catch (const CLI::Success& e) {  // --help or --version, in any place
     const CLI::App* verb = chosen_verb();
     const bool version = dynamic_cast<const CLI::CallForVersion*>(&e) != nullptr;

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <memory>
 
@@ -115,8 +116,10 @@ void check_demo(Findings& out) {
   ModelFlags flags;
   const Result<ModelChoice> choice = choose_model(flags);
   if (!choice) {
-    out.push_back({"default model", State::kNote, choice.error().message,
-                   "name a model with -m, or set LAMINA_DEMO_MODEL"});
+    std::string why = choice.error().message;
+    std::ranges::replace(why, '\n', ' ');
+    out.push_back(
+        {"default model", State::kNote, why, "name a model with -m, or set LAMINA_DEMO_MODEL"});
     return;
   }
   const Result<OpenedManifest> opened = open_manifest(choice->directory, TrustPolicy());

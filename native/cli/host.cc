@@ -151,8 +151,14 @@ Result<std::unique_ptr<Host>> open_host(Console& console, const ModelFlags& mode
   const int32_t affordable = (16 << 20) / std::max(host->config().vocab_size, 1);
   options.max_logit_rows = std::max(1, std::min({logit_rows, affordable, kMaxRows}));
   options.kv_dtype = kv_dtype_of(engine.kv);
-  LAMINA_ASSIGN(host->engine, Engine::create(std::move(chosen.backend), host->config(),
-                                             host->model->weights, options));
+  Result<std::unique_ptr<Engine>> made =
+      Engine::create(std::move(chosen.backend), host->config(), host->model->weights, options);
+  if (!made) {
+    Error error = made.error();
+    if (error.code == Code::kOutOfMemory) error.message += "; a smaller -c or --kv i8 needs less";
+    return error;
+  }
+  host->engine = std::move(*made);
   host->load_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return host;

@@ -23,7 +23,9 @@ bool stdin_is_null() {
 }  // namespace
 
 Result<std::string> read_stdin(Console& console) {
-  if (!console.stdin_is_terminal()) {
+  if (console.stdin_is_terminal()) {
+    console.note("Type the text; Ctrl-D on a line of its own ends it.");
+  } else {
     pollfd waiting{STDIN_FILENO, POLLIN, 0};
     if (::poll(&waiting, 1, 1000) == 0) console.note("lamina: waiting for text on standard input");
   }

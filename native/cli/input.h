@@ -18,8 +18,8 @@ struct TextFlags {
   std::optional<std::string> file;    // -f, "-" for standard input
 };
 
-// All of standard input. kCancelled when the user interrupts. Says what it waits for when nothing
-// comes within a second.
+// All of standard input. kCancelled when the user interrupts. Says what it waits for, on a terminal
+// at once, else when nothing comes within a second.
 Result<std::string> read_stdin(Console& console);
 
 // From -p, else -f, else standard input when that's no terminal; nothing when it is one, or when it

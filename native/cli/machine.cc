@@ -29,8 +29,9 @@ double seconds_since(Clock::time_point start) {
 constexpr size_t kBytes = size_t{512} << 20;
 constexpr size_t kAhead = 4096;  // bytes of prefetch, enough to hide the latency of memory
 constexpr int kPasses = 5;
-constexpr int kChains = 12;  // independent sums, enough to fill two multipliers 4 deep
-constexpr long kRounds = 4 << 20;
+[[maybe_unused]] constexpr int kChains =
+    12;  // independent sums, enough to fill two multipliers 4 deep
+[[maybe_unused]] constexpr long kRounds = 4 << 20;
 
 #if defined(__x86_64__)
 

@@ -26,6 +26,10 @@ for verb in $verbs; do
   prints "^Usage: lamina $verb " "$verb --help"
   [ "$(wc -L <out)" -le 100 ] || fail "$verb --help: a line of $(wc -L <out) columns"
 done
+lamina help
+same "$(cat out)" "$(cat help)" "help"
+lamina help run
+prints '^Usage: lamina run ' "help run"
 lamina --version
 prints '^lamina [0-9]+\.[0-9]+\.[0-9]+$' "--version"
 version=$(cat out)
