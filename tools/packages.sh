@@ -4,7 +4,6 @@
 
 build_packages=(g++ cmake ninja-build ccache nlohmann-json3-dev libcli11-dev libedit-dev libssl-dev)
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-14-dev libicu-dev)
-cross_packages=(g++-aarch64-linux-gnu qemu-user-static)
 
 # install_packages NAME...: quiet when nothing is missing.
 install_packages() {
