@@ -71,6 +71,10 @@ Result<void> Step::allocate() {
   row_pages_.resize(rows);
   selected_.resize(static_cast<size_t>(max_logit_rows_));
   runs_.resize(rows);
+  op_cursors_.resize(workers);
+  if (!cursors_.allocate(parts_.pool->size())) {
+    return make_error(Code::kOutOfMemory, "CPU step");
+  }
   return {};
 }
 
@@ -128,6 +132,7 @@ void Step::load(const Batch& batch) {
 
 void Step::run(const Batch& batch) {
   load(batch);
+  cursors_.reset();
   parts_.pool->run(
       [](void* step, int worker) { static_cast<Step*>(step)->work(worker); }, this);
 }
@@ -136,8 +141,10 @@ void Step::work(int worker) {
   const bool timed = worker == 0 && profile_.on();
   if (timed) profile_.start();
   fill_rope(worker);
+  int32_t n = 0;
   for (const PlannedOp& op : *parts_.plan) {
     if (rows_of(op) == 0) continue;
+    op_cursors_[static_cast<size_t>(worker)] = cursors_.begin(n++, worker);
     run_op(op, worker);
     parts_.pool->barrier();
     if (timed) {
@@ -145,6 +152,10 @@ void Step::work(int worker) {
       profile_.stop(op.kind, reads ? op.weight.value_bytes() + op.weight.scale_bytes() : 0);
     }
   }
+}
+
+Deal Step::deal(int32_t n, int worker) {
+  return {op_cursors_[static_cast<size_t>(worker)], n, worker, parts_.pool->size()};
 }
 
 void Step::run_op(const PlannedOp& op, int worker) {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a plan over a batch on all workers of a pool. Between two ops all workers meet at a barrier;
-// inside an op each does its own share of output rows, heads or pairs. Results do not depend on the
-// shares (see the kernels), so they are the same for any number of threads.
+// inside an op output rows, heads or pairs are dealt to them. Results do not depend on who computes
+// what (see the kernels), so they are the same for any number of threads.
 #pragma once
 
 #include <memory>
 #include <vector>
 
 #include "backends/cpu/aligned_buffer.h"
+#include "backends/cpu/deal.h"
 #include "backends/cpu/kernels/kernel_table.h"
 #include "backends/cpu/kv_cache.h"
 #include "backends/cpu/plan.h"
@@ -74,6 +75,10 @@ class Step {
   void load(const Batch& batch);
   void work(int worker);
   void run_op(const PlannedOp& op, int worker);
+  // Items 0 .. n - 1 of the op that the worker is at, once per op.
+  Deal deal(int32_t n, int worker);
+  template <typename F>
+  void each_item(const PlannedOp& op, int32_t items, int worker, const F& f);
 
   void embed(const PlannedOp& op, int worker);
   void fill_rope(int worker);
@@ -131,6 +136,8 @@ class Step {
   int32_t n_rows_ = 0;
   int32_t n_selected_ = 0;
   int32_t n_runs_ = 0;
+  DealCursors cursors_;
+  std::vector<Deal::Cursor*> op_cursors_;  // [workers], of the op that each is at
   bool by_chunk_ = false;
   Profile profile_;
 };

@@ -55,11 +55,10 @@ void Step::attention(const PlannedOp& op, int worker) {
   attention_by_unit(op, worker);
 }
 
-// Later units are longer: they are dealt out one by one.
 void Step::attention_by_unit(const PlannedOp& op, int worker) {
   const Scratch s = scratch(worker);
-  const int32_t units = n_runs_ * config_.n_kv_heads;
-  for (int32_t unit = worker; unit < units; unit += parts_.pool->size()) {
+  Deal deal = this->deal(n_runs_ * config_.n_kv_heads, worker);
+  for (int32_t unit = deal.next(); unit >= 0; unit = deal.next()) {
     const Attention a = attention_of(op, unit, s.attention);
     k_.attention_begin(a);
     k_.attention_chunk(a, 0, s.result[0]);

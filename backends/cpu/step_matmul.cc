@@ -99,21 +99,29 @@ void Step::strip(const PlannedOp& op, const Input& in, const Scratch& s, int32_t
                 s.matmul});
 }
 
+// Calls f(item, first input row, input rows) for `items` parts of the weight and every slice of the
+// input, as they are dealt to this worker.
+template <typename F>
+void Step::each_item(const PlannedOp& op, int32_t items, int worker, const F& f) {
+  const int32_t rows = rows_of(op), slice = slice_rows(rows);
+  const int32_t slices = (rows + slice - 1) / slice;
+  Deal deal = this->deal(items * slices, worker);
+  for (int32_t at = deal.next(); at >= 0; at = deal.next()) {
+    const int32_t x0 = at / items * slice;
+    f(at % items, x0, std::min(slice, rows - x0));
+  }
+}
+
 void Step::qkv_rope(const PlannedOp& op, int worker) {
   const Input in = prepare_input(op, worker);
   const Scratch s = scratch(worker);
-  const int32_t rows = rows_of(op), d = config_.head_dim, slice = slice_rows(rows);
-  const Share heads = share_of(op.weight.rows / d, worker, parts_.pool->size());
-  for (int32_t x0 = 0; x0 < rows; x0 += slice) {
-    const int32_t n_x = std::min(slice, rows - x0);
-    for (int32_t head = heads.begin; head < heads.end; ++head) {
-      for (int32_t i = 0; i < d; i += kStripRows) {
-        strip(op, in, s, head * d + i, std::min(kStripRows, d - i), x0, n_x, s.tile + i,
-              tile_width_);
-      }
-      store_head(op, head, s.tile, x0, n_x);
+  const int32_t d = config_.head_dim;
+  each_item(op, op.weight.rows / d, worker, [&](int32_t head, int32_t x0, int32_t n_x) {
+    for (int32_t i = 0; i < d; i += kStripRows) {
+      strip(op, in, s, head * d + i, std::min(kStripRows, d - i), x0, n_x, s.tile + i, tile_width_);
     }
-  }
+    store_head(op, head, s.tile, x0, n_x);
+  });
 }
 
 // A head of q, k or v of some rows, from a tile to where it belongs.
@@ -144,58 +152,46 @@ void Step::store_head(const PlannedOp& op, int32_t head, float* tile, int32_t ro
 void Step::matmul_add(const PlannedOp& op, int worker) {
   const Input in = prepare_input(op, worker);
   const Scratch s = scratch(worker);
-  const int32_t rows = rows_of(op), n_out = op.weight.rows, slice = slice_rows(rows);
-  const Share strips = share_of((n_out + kStripRows - 1) / kStripRows, worker, parts_.pool->size());
-  for (int32_t x0 = 0; x0 < rows; x0 += slice) {
-    const int32_t n_x = std::min(slice, rows - x0);
-    for (int32_t first = strips.begin * kStripRows; first < std::min(n_out, strips.end * kStripRows);
-         first += kStripRows) {
-      const int32_t n = std::min(kStripRows, n_out - first);
-      strip(op, in, s, first, n, x0, n_x, s.tile, kStripRows);
-      k_.matmul_add(s.tile, kStripRows, op.bias ? op.bias + first : nullptr, n_x, n,
-                    row(op.out, x0) + first, width(op.out));
-    }
-  }
+  const int32_t n_out = op.weight.rows;
+  const int32_t strips = (n_out + kStripRows - 1) / kStripRows;
+  each_item(op, strips, worker, [&](int32_t strip_at, int32_t x0, int32_t n_x) {
+    const int32_t first = strip_at * kStripRows, n = std::min(kStripRows, n_out - first);
+    strip(op, in, s, first, n, x0, n_x, s.tile, kStripRows);
+    k_.matmul_add(s.tile, kStripRows, op.bias ? op.bias + first : nullptr, n_x, n,
+                  row(op.out, x0) + first, width(op.out));
+  });
 }
 
 void Step::gate_up_silu(const PlannedOp& op, int worker) {
   const Input in = prepare_input(op, worker);
   const Scratch s = scratch(worker);
-  const int32_t rows = rows_of(op), n_out = op.weight.rows / 2, slice = slice_rows(rows);
-  float* up = s.tile + static_cast<size_t>(slice) * kStripRows;
-  const Share strips = share_of((n_out + kStripRows - 1) / kStripRows, worker, parts_.pool->size());
-  for (int32_t x0 = 0; x0 < rows; x0 += slice) {
-    const int32_t n_x = std::min(slice, rows - x0);
-    for (int32_t first = strips.begin * kStripRows; first < std::min(n_out, strips.end * kStripRows);
-         first += kStripRows) {
-      const int32_t n = std::min(kStripRows, n_out - first);
-      strip(op, in, s, first, n, x0, n_x, s.tile, kStripRows);
-      strip(op, in, s, n_out + first, n, x0, n_x, up, kStripRows);
-      k_.gate_up_silu({s.tile, up, kStripRows, op.bias ? op.bias + first : nullptr,
-                       op.bias ? op.bias + n_out + first : nullptr, n_x, n,
-                       row(op.out, x0) + first, width(op.out)});
-    }
-  }
+  const int32_t n_out = op.weight.rows / 2;
+  float* up = s.tile + static_cast<size_t>(slice_rows(rows_of(op))) * kStripRows;
+  const int32_t strips = (n_out + kStripRows - 1) / kStripRows;
+  each_item(op, strips, worker, [&](int32_t strip_at, int32_t x0, int32_t n_x) {
+    const int32_t first = strip_at * kStripRows, n = std::min(kStripRows, n_out - first);
+    strip(op, in, s, first, n, x0, n_x, s.tile, kStripRows);
+    strip(op, in, s, n_out + first, n, x0, n_x, up, kStripRows);
+    k_.gate_up_silu({s.tile, up, kStripRows, op.bias ? op.bias + first : nullptr,
+                     op.bias ? op.bias + n_out + first : nullptr, n_x, n,
+                     row(op.out, x0) + first, width(op.out)});
+  });
 }
 
 void Step::logits_op(const PlannedOp& op, int worker) {
   const Input in = prepare_input(op, worker);
   const Scratch s = scratch(worker);
-  const int32_t rows = rows_of(op), n_out = op.weight.rows, slice = slice_rows(rows);
-  const Share strips = share_of((n_out + kStripRows - 1) / kStripRows, worker, parts_.pool->size());
-  for (int32_t x0 = 0; x0 < rows; x0 += slice) {
-    const int32_t n_x = std::min(slice, rows - x0);
-    for (int32_t first = strips.begin * kStripRows; first < std::min(n_out, strips.end * kStripRows);
-         first += kStripRows) {
-      const int32_t n = std::min(kStripRows, n_out - first);
-      strip(op, in, s, first, n, x0, n_x, s.tile, kStripRows);
-      for (int32_t t = 0; t < n_x; ++t) {
-        float* out = row(op.out, x0 + t) + first;
-        std::copy_n(s.tile + static_cast<size_t>(t) * kStripRows, n, out);
-        if (op.bias) k_.add(op.bias + first, n, out);
-      }
+  const int32_t n_out = op.weight.rows;
+  const int32_t strips = (n_out + kStripRows - 1) / kStripRows;
+  each_item(op, strips, worker, [&](int32_t strip_at, int32_t x0, int32_t n_x) {
+    const int32_t first = strip_at * kStripRows, n = std::min(kStripRows, n_out - first);
+    strip(op, in, s, first, n, x0, n_x, s.tile, kStripRows);
+    for (int32_t t = 0; t < n_x; ++t) {
+      float* out = row(op.out, x0 + t) + first;
+      std::copy_n(s.tile + static_cast<size_t>(t) * kStripRows, n, out);
+      if (op.bias) k_.add(op.bias + first, n, out);
     }
-  }
+  });
 }
 
 }  // namespace lamina::cpu

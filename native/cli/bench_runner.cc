@@ -28,6 +28,13 @@ double BenchSamples::deviation() const {
   return std::sqrt(sum / static_cast<double>(values.size() - 1));
 }
 
+double BenchSamples::median() const {
+  if (values.empty()) return 0.0;
+  std::vector<double> sorted = values;
+  std::sort(sorted.begin(), sorted.end());
+  return (sorted[(sorted.size() - 1) / 2] + sorted[sorted.size() / 2]) / 2;
+}
+
 BenchSamples rates(const BenchSamples& times, int32_t tokens) {
   BenchSamples out;
   for (double s : times.values) out.values.push_back(tokens / s);
@@ -84,6 +91,7 @@ Result<BenchSamples> BenchRunner::run(const BenchTest& test, int32_t repetitions
   if (on_start) on_start();
   BenchSamples samples;
   for (int32_t r = 0; r < repetitions; ++r) {
+    if (before_each) before_each();
     const Clock::time_point start = Clock::now();
     LAMINA_TRY(once(test));
     samples.values.push_back(std::chrono::duration<double>(Clock::now() - start).count());
@@ -100,7 +108,10 @@ ModelWork model_work(const ModelConfig& config, const WeightMap& weights, KvDTyp
     work.weight_bytes += bytes;
     const bool embedding = name == "token_embedding";
     const bool output = name == "lm_head" || (embedding && config.tied_embeddings);
-    if (!embedding || output) work.bytes_per_token += bytes;
+    if (!embedding || output) {
+      work.bytes_per_token += bytes;
+      work.matrices.push_back({static_cast<const std::byte*>(view.values), view.value_bytes()});
+    }
     if (output)
       work.macs_of_logits += macs;
     else if (!embedding && view.rows > 1)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "core/engine/engine.h"
@@ -24,6 +25,7 @@ struct BenchSamples {
 
   double mean() const;
   double deviation() const;  // of the sample; 0 with fewer than two
+  double median() const;
 };
 BenchSamples rates(const BenchSamples& times, int32_t tokens);  // tokens per second
 
@@ -37,6 +39,7 @@ class BenchRunner {
 
   // Called when the warming up is over, before what is measured.
   std::function<void()> on_start;
+  std::function<void()> before_each;  // repetition, untimed
 
  private:
   Result<void> prompt(int32_t from, int32_t n, bool logits);
@@ -59,6 +62,7 @@ struct ModelWork {
   double macs_of_logits = 0.0;         // once per prompt
   uint64_t parameters = 0;
   uint64_t weight_bytes = 0;
+  std::vector<std::span<const std::byte>> matrices;  // that a decode step reads
 };
 ModelWork model_work(const ModelConfig& config, const WeightMap& weights, KvDType kv);
 

@@ -63,25 +63,23 @@ Result<std::vector<BenchTest>> tests_of(const Options& o) {
   return tests;
 }
 
-struct Machine {
-  double read_bandwidth = 0.0, int8_peak = 0.0;  // 0: not measured
-};
 
 // One measurement with everything that its row says.
 struct Row {
   BenchTest test;
   BenchSamples times, speeds;
   std::string when;
+  BenchSamples limits;  // measured before each repetition: bytes or multiply-adds per second
 
   // Of the time the memory or the multipliers need at best, how much of the time that was taken.
   double bytes_per_second(const ModelWork& work) const {
     const double middle = test.n_depth + (test.n_gen - 1) / 2.0;
     return (static_cast<double>(work.bytes_per_token) +
             middle * static_cast<double>(work.kv_bytes_per_position)) *
-           speeds.mean();
+           speeds.median();
   }
   double macs_per_second(const ModelWork& work) const {
-    return (work.macs_per_prompt_token + work.macs_of_logits / test.n_prompt) * speeds.mean();
+    return (work.macs_per_prompt_token + work.macs_of_logits / test.n_prompt) * speeds.median();
   }
 };
 
@@ -93,7 +91,6 @@ struct Bench {
   CpuBackend* cpu = nullptr;
   int threads = 0;
   ModelWork work;
-  Machine machine;
 };
 
 std::string now_text() {
@@ -129,8 +126,7 @@ std::string json_row(const Bench& b, const Row& row) {
   write_numbers(json, "samples_ns", row.times.values, 1e9);
   write_numbers(json, "samples_ts", row.speeds.values, 1.0);
   json.member("bytes_per_token", b.work.bytes_per_token);
-  json.member("read_bandwidth", b.machine.read_bandwidth);
-  json.member("int8_peak", b.machine.int8_peak);
+  write_numbers(json, row.test.n_gen > 0 ? "read_bandwidth" : "int8_peak", row.limits.values, 1.0);
   if (row.test.n_gen > 0) json.member("bytes_per_second", row.bytes_per_second(b.work));
   if (row.test.n_prompt > 0) json.member("macs_per_second", row.macs_per_second(b.work));
   json.member("peak_resident_bytes", memory_facts().peak_resident);
@@ -139,17 +135,14 @@ std::string json_row(const Bench& b, const Row& row) {
 
 // Of decode against memory, of prefill against the multipliers.
 std::string share_text(const Bench& b, const Row& row) {
-  if (row.test.n_gen > 0) {
-    const double bytes = row.bytes_per_second(b.work);
-    std::string text = format("%.1f GB/s", bytes / 1e9);
-    if (b.machine.read_bandwidth > 0) {
-      text += format(", %.0f%% of memory", 100 * bytes / b.machine.read_bandwidth);
-    }
-    return text;
+  const bool decode = row.test.n_gen > 0;
+  const double rate = decode ? row.bytes_per_second(b.work) : row.macs_per_second(b.work);
+  const double most = row.limits.median();
+  std::string text = format(decode ? "%.1f GB/s" : "%.0f GMAC/s", rate / 1e9);
+  if (most > 0) {
+    text += format(decode ? ", %.0f%% of memory's %.1f" : ", %.0f%% of int8's %.0f",
+                   100 * rate / most, most / 1e9);
   }
-  const double macs = row.macs_per_second(b.work);
-  std::string text = format("%.0f GMAC/s", macs / 1e9);
-  if (b.machine.int8_peak > 0) text += format(", %.0f%% of int8", 100 * macs / b.machine.int8_peak);
   return text;
 }
 
@@ -226,11 +219,18 @@ Result<void> measure(Console& console, Bench& b, const std::vector<BenchTest>& t
   BenchRunner runner(*b.engine);
   const bool profile = b.o.profile && b.cpu != nullptr;
   if (profile) runner.on_start = [&b] { b.cpu->set_profile(true); };
+  ReadBandwidth bandwidth(b.work.matrices, b.threads);
   const bool json = b.o.output != "md";
   std::string between = b.o.output == "json" ? "[\n" : "";
   if (!json) LAMINA_TRY(console.write(kMdHead));
   for (const BenchTest& test : tests) {
-    Row row{test, {}, {}, now_text()};
+    Row row{test, {}, {}, now_text(), {}};
+    runner.before_each = [&] {
+      for (int pass = 0; pass < 3 && !b.o.no_machine; ++pass) {
+        const bool decode = test.n_gen > 0;
+        row.limits.values.push_back(decode ? bandwidth.measure() : measure_int8_peak(b.threads));
+      }
+    };
     LAMINA_ASSIGN(row.times, runner.run(test, b.o.repetitions));
     row.speeds = rates(row.times, test.tokens());
     LAMINA_TRY(console.write(between + (json ? json_row(b, row) : md_row(b, row))));
@@ -248,15 +248,9 @@ void print_facts(Console& console, const Bench& b) {
   const BackendInfo info = b.engine->backend().info();
   console.note("");
   console.note("backend    " + info.name + " (" + info.device + ")");
-  if (b.machine.read_bandwidth > 0) {
-    console.note(format("memory     %.1f GB/s read by %d threads; a token reads %s of weights",
-                        b.machine.read_bandwidth / 1e9, b.threads,
-                        human_bytes(b.work.bytes_per_token).c_str()));
-  }
-  if (b.machine.int8_peak > 0) {
-    console.note(format("int8       %.0f GMAC/s at most; a prompt token needs %.2f GMAC",
-                        b.machine.int8_peak / 1e9, b.work.macs_per_prompt_token / 1e9));
-  }
+  console.note(format("work       a token reads %s of weights; a prompt token needs %.2f GMAC",
+                      human_bytes(b.work.bytes_per_token).c_str(),
+                      b.work.macs_per_prompt_token / 1e9));
   const MemoryFacts memory = memory_facts();
   console.note("resident   " + human_bytes(memory.peak_resident) + " at most, " +
                human_bytes(memory.huge) + " of it in huge pages");
@@ -267,11 +261,6 @@ Result<ExitCode> run(Console& console, const Options& o) {
   install_interrupt_handler();
   Bench b{.o = o};
   b.threads = o.engine.threads > 0 ? o.engine.threads : usable_processors();
-  if (!o.no_machine) {
-    console.detail("Measuring memory and multipliers ...");
-    LAMINA_ASSIGN(b.machine.read_bandwidth, measure_read_bandwidth(b.threads));
-    b.machine.int8_peak = measure_int8_peak(b.threads);
-  }
   LAMINA_TRY(load(console, b));
   LAMINA_TRY(prepare(console, b, tests));
   LAMINA_TRY(measure(console, b, tests));

@@ -3,14 +3,11 @@
 
 #include <algorithm>
 #include <chrono>
-
 #include <cstring>
-#include <fstream>
 #include <functional>
 #include <numeric>
 #include <vector>
 
-#include "native/platform/mapping.h"
 #include "native/platform/parallel.h"
 
 #if defined(__x86_64__)
@@ -26,12 +23,12 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-constexpr size_t kBytes = size_t{512} << 20;
+constexpr size_t kLine = 64;
+constexpr size_t kLeastBytes = size_t{256} << 20;  // of one measurement
 constexpr size_t kAhead = 4096;  // bytes of prefetch, enough to hide the latency of memory
-constexpr int kPasses = 5;
 [[maybe_unused]] constexpr int kChains =
     12;  // independent sums, enough to fill two multipliers 4 deep
-[[maybe_unused]] constexpr long kRounds = 4 << 20;
+[[maybe_unused]] constexpr long kRounds = 1 << 20;
 
 #if defined(__x86_64__)
 
@@ -39,7 +36,7 @@ __attribute__((target("avx512f"))) uint64_t read_avx512(const std::byte* p, size
   __m512i sum = _mm512_setzero_si512();
   for (size_t i = 0; i < bytes; i += 64) {
     _mm_prefetch(reinterpret_cast<const char*>(p + i + kAhead), _MM_HINT_T0);
-    sum = _mm512_xor_si512(sum, _mm512_load_si512(p + i));
+    sum = _mm512_xor_si512(sum, _mm512_loadu_si512(p + i));
   }
   uint64_t parts[8];
   std::memcpy(parts, &sum, sizeof parts);
@@ -51,7 +48,7 @@ __attribute__((target("avx2"))) uint64_t read_avx2(const std::byte* p, size_t by
   for (size_t i = 0; i < bytes; i += 64) {
     _mm_prefetch(reinterpret_cast<const char*>(p + i + kAhead), _MM_HINT_T0);
     const auto* at = static_cast<const __m256i*>(static_cast<const void*>(p + i));
-    sum = _mm256_xor_si256(sum, _mm256_xor_si256(_mm256_load_si256(at), _mm256_load_si256(at + 1)));
+    sum = _mm256_xor_si256(sum, _mm256_xor_si256(_mm256_loadu_si256(at), _mm256_loadu_si256(at + 1)));
   }
   uint64_t parts[4];
   std::memcpy(parts, &sum, sizeof parts);
@@ -129,34 +126,47 @@ Dots best_dots() {
   return {nullptr, 0.0};
 }
 
-Result<double> best_read(size_t n) {
-  LAMINA_ASSIGN(const Mapping memory, Mapping::anonymous(kBytes));
-  const size_t share = kBytes / n / 64 * 64;
-  const auto each = [&](const std::function<void(size_t)>& work) {
-    return parallel_for(static_cast<int>(n), n, [&](size_t i) -> Result<void> {
-      work(i);
-      return {};
-    });
-  };
-  LAMINA_TRY(each([&](size_t i) { std::memset(memory.data() + i * share, 1, share); }));
-  std::vector<uint64_t> sums(n);
-  double best = 0.0;
-  for (int pass = 0; pass < kPasses; ++pass) {
-    const Clock::time_point start = Clock::now();
-    LAMINA_TRY(each([&](size_t i) { sums[i] = read_all(memory.data() + i * share, share); }));
-    best = std::max(best, static_cast<double>(share * n) / seconds_since(start));
-  }
-  volatile uint64_t sink = 0;  // the sums are wanted
-  for (uint64_t sum : sums) sink = sink ^ sum;
-  return best;
-}
-
 }  // namespace
 
-Result<double> measure_read_bandwidth(int threads) {
-  Result<double> best = best_read(static_cast<size_t>(std::max(threads, 1)));
-  std::ofstream("/proc/self/clear_refs") << "5";  // proc(5): the peak falls to what is resident
-  return best;
+ReadBandwidth::ReadBandwidth(const std::vector<std::span<const std::byte>>& memory, int threads)
+    : shares_(static_cast<size_t>(std::max(threads, 1))), sums_(shares_.size()) {
+  size_t total = 0;
+  for (const auto& part : memory) total += part.size();
+  const size_t share = total / shares_.size() + kLine;
+  size_t to = 0, filled = 0;
+  for (std::span<const std::byte> part : memory) {
+    while (part.size() >= kLine) {
+      const size_t n = std::min(part.size(), share - filled) / kLine * kLine;
+      if (n == 0) {
+        ++to;
+        filled = 0;
+        continue;
+      }
+      shares_[to].push_back(part.first(n));
+      bytes_ += n;
+      filled += n;
+      part = part.subspan(n);
+    }
+  }
+}
+
+double ReadBandwidth::measure() {
+  if (bytes_ == 0) return 0.0;
+  const size_t rounds = std::max<size_t>(1, kLeastBytes / bytes_);
+  const Clock::time_point start = Clock::now();
+  (void)parallel_for(static_cast<int>(shares_.size()), shares_.size(),
+                     [&](size_t i) -> Result<void> {
+                       for (size_t round = 0; round < rounds; ++round) {
+                         for (const auto& part : shares_[i]) {
+                           sums_[i] += read_all(part.data(), part.size());
+                         }
+                       }
+                       return {};
+                     });
+  const double seconds = seconds_since(start);
+  volatile uint64_t sink = 0;  // the sums are wanted
+  for (uint64_t sum : sums_) sink = sink ^ sum;
+  return static_cast<double>(bytes_ * rounds) / seconds;
 }
 
 double measure_int8_peak(int threads) {
@@ -164,16 +174,12 @@ double measure_int8_peak(int threads) {
   if (dots.run == nullptr) return 0.0;
   const auto n = static_cast<size_t>(std::max(threads, 1));
   std::vector<int32_t> results(n);
-  double best = 0.0;
-  for (int pass = 0; pass < 3; ++pass) {
-    const Clock::time_point start = Clock::now();
-    (void)parallel_for(static_cast<int>(n), n, [&](size_t i) -> Result<void> {
-      results[i] = dots.run();
-      return {};
-    });
-    best = std::max(best, dots.macs * static_cast<double>(n) / seconds_since(start));
-  }
-  return best;
+  const Clock::time_point start = Clock::now();
+  (void)parallel_for(static_cast<int>(n), n, [&](size_t i) -> Result<void> {
+    results[i] = dots.run();
+    return {};
+  });
+  return dots.macs * static_cast<double>(n) / seconds_since(start);
 }
 
 }  // namespace lamina::cli

@@ -41,6 +41,22 @@ struct Probe {
                          random_weight("embedding", shape, 2.0f)});
   }
 
+  void embed_values(const std::vector<float>& values) {
+    const ModelConfig& c = graph.config;
+    graph.ops.push_back(
+        {OpKind::kEmbed, -1, Buffer::kNone, Buffer::kHidden,
+         add_weight("embedding",
+                    pool.store({DType::kF32, c.vocab_size, c.hidden_size, 0}, values))});
+  }
+
+  // n values from -most * unit to most * unit, multiples of unit.
+  std::vector<float> whole_numbers(int32_t n, int32_t most, float unit) {
+    std::vector<float> values(static_cast<size_t>(n));
+    const auto range = static_cast<uint32_t>(2 * most + 1);
+    for (float& v : values) v = unit * static_cast<float>(static_cast<int32_t>(rng.next_u32() % range) - most);
+    return values;
+  }
+
   void op(OpKind kind, Buffer in, Buffer out, int16_t weight, int16_t bias = -1) {
     graph.ops.push_back({kind, 0, in, out, weight, bias, false});
   }

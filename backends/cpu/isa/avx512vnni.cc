@@ -8,9 +8,9 @@ namespace lamina::cpu {
 namespace {
 
 constexpr int kPrefetchBytes = 4096;
-constexpr int kPanelVecs = 2;      // 24 accumulators, 2 weights, 1 broadcast
-constexpr int kGemmRows = 12;
-constexpr int kGemmColumns = 1024;  // a panel's 32 KiB stay in L1
+constexpr int kPanelVecs = 2;  // 16 accumulators, 2 weights, a broadcast; 24 were slower
+constexpr int kGemmRows = 8;
+constexpr int kGemmColumns = 512;  // a panel's 16 KiB stay in L1
 constexpr int kGemmFrom = 5;
 constexpr int kPairTile = 8;
 constexpr int kPairVecs = 2;

@@ -16,6 +16,9 @@ using Acc = __m256i;
 constexpr int kLanes = 8;
 constexpr bool kOffsetWeights = false;
 
+LAMINA_INLINE void prefetch_l2(const void* p) {
+  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1);
+}
 LAMINA_INLINE void prefetch(const void* p) {
   _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
 }
@@ -109,6 +112,8 @@ LAMINA_INLINE Acc dot(Acc acc, I32 w, I32 x) {
   const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(x), _mm256_sign_epi8(w, x));
   return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
+
+LAMINA_INLINE Acc dot_at(Acc acc, I32 w, const int8_t* x) { return dot(acc, w, i32_load(x)); }
 
 // Lane i of the result is the sum of v[i]'s lanes.
 LAMINA_INLINE I32 sum_each(const Acc (&v)[8]) {

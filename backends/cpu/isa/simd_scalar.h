@@ -15,6 +15,7 @@ constexpr int kLanes = 1;
 constexpr bool kOffsetWeights = false;
 
 LAMINA_INLINE void prefetch(const void*) {}
+LAMINA_INLINE void prefetch_l2(const void*) {}
 
 LAMINA_INLINE F32 f32_zero() { return 0.0f; }
 LAMINA_INLINE F32 f32_set(float v) { return v; }
@@ -83,6 +84,7 @@ LAMINA_INLINE Acc dot(Acc acc, I32 w, I32 x) {
   __builtin_memcpy(b, &x, 4);
   return acc + a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3];
 }
+LAMINA_INLINE Acc dot_at(Acc acc, I32 w, const int8_t* x) { return dot(acc, w, i32_load(x)); }
 LAMINA_INLINE I32 sum_each(const Acc (&v)[1]) { return v[0]; }
 LAMINA_INLINE void transpose(I32 (&)[1]) {}
 

@@ -200,9 +200,11 @@ LAMINA_INLINE void attention_page(const Attention& a, const AttentionScratch& s,
                                   float* result) {
   const int d = a.page_zero.head_dim, width = a.page_zero.value_width, pairs = a.rows * a.group;
   const size_t record = attention_record(d);
+  const int last = view.seen + a.rows - 1;
+  const int n = last < kPagePositions ? last : kPagePositions;  // positions that any row sees
   each_tile<kPairTile>(0, pairs, [&](int p, auto tile) LAMINA_LAMBDA {
     constexpr int kVecs = kTileVecs<tile>;
-    for (int i = 0; i < kPagePositions; i += kVecs * kLanes) {
+    for (int i = 0; i < n; i += kVecs * kLanes) {
       score_tile<tile, kVecs>(s.q + p * d, keys + i, d, s.scores + p * kPagePositions + i,
                               view.next_keys + i / (kVecs * kLanes) * d * 64);
     }
@@ -215,8 +217,6 @@ LAMINA_INLINE void attention_page(const Attention& a, const AttentionScratch& s,
                      view.scales, view.scales ? view.scales + kPagePositions : nullptr, state,
                      state + kVectorFloats);
   }
-  const int last = view.seen + a.rows - 1;
-  const int n = last < kPagePositions ? last : kPagePositions;
   each_tile<kPairTile>(0, pairs, [&](int p, auto tile) LAMINA_LAMBDA {
     constexpr int kVecs = kTileVecs<tile>;
     const float* weights = s.scores + p * kPagePositions;

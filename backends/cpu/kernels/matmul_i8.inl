@@ -35,7 +35,7 @@ LAMINA_INLINE I32 gemv_sums(const int8_t* w, const int8_t* x, size_t x_stride) {
       if constexpr (kAt % 64 == 0) prefetch(w + kAt + kPrefetchBytes);
       const I32 bytes = weight_bytes(w + kAt);
       each<M>([&](auto m) LAMINA_LAMBDA {
-        acc[m * kBlocks + j] = dot(acc[m * kBlocks + j], bytes, i32_load(x + m * x_stride + kAt));
+        acc[m * kBlocks + j] = dot_at(acc[m * kBlocks + j], bytes, x + m * x_stride + kAt);
       });
     });
   });
@@ -56,7 +56,7 @@ LAMINA_INLINE I32 gemv_sums_tail(const int8_t* w, const int8_t* x, size_t x_stri
         const I32 bytes = weight_bytes(w + c * kChunk);
         each<M>([&](auto m) LAMINA_LAMBDA {
           acc[m * kBlocks + j] =
-              dot(acc[m * kBlocks + j], bytes, i32_load(x + m * x_stride + c * kChunk));
+              dot_at(acc[m * kBlocks + j], bytes, x + m * x_stride + c * kChunk);
         });
       }
     });
@@ -75,7 +75,7 @@ LAMINA_INLINE I32 gemv_sums_half(const int8_t* w, const int8_t* x, size_t x_stri
       prefetch(w + c * kChunk + kPrefetchBytes);
       const I32 bytes = weight_bytes(w + c * kChunk);
       each<M>([&](auto m) LAMINA_LAMBDA {
-        const Acc both = dot(acc_set(0), bytes, i32_load(x + m * x_stride + c * kChunk));
+        const Acc both = dot_at(acc_set(0), bytes, x + m * x_stride + c * kChunk);
         acc[m * kBlocks + 2 * c] = acc_low_half(both);
         acc[m * kBlocks + 2 * c + 1] = acc_high_half(both);
       });
@@ -212,46 +212,77 @@ LAMINA_NOINLINE void pack_panel(const MatmulI8& a, int panel_rows, int8_t* packe
   }
 }
 
+// out = (kFirst ? 0 : out) + scale * acc for a tile; scales: of the block's weight rows, or null.
+template <int kVecs, int T, bool kFirst>
+LAMINA_INLINE void gemm_add(const Acc (&acc)[T * kVecs], const float* sx, size_t sx_stride,
+                            const float* scales, float* out, size_t out_stride) {
+  each<T>([&](auto t) LAMINA_LAMBDA {
+    const F32 sx_each = f32_set(sx[t * sx_stride]);
+    each<kVecs>([&](auto v) LAMINA_LAMBDA {
+      F32 before = f32_zero(), scale = sx_each;
+      float* to = out + t * out_stride + v * kLanes;
+      if constexpr (!kFirst) before = f32_load(to);
+      if (scales) scale = f32_mul(sx_each, f32_load(scales + v * kLanes));
+      f32_store(to, f32_fma_exact(scale, f32_from_i32(acc_value(acc[t * kVecs + v])), before));
+    });
+  });
+}
+
 // Blocks [begin, end) of kVecs * kLanes weight rows times T <= kGemmRows rows of x from x0 on.
-template <int kVecs, int T>
+template <int kVecs, int T, bool kGrouped>
 LAMINA_NOINLINE void gemm_tile(const MatmulI8& a, const int8_t* packed, int x0, int begin, int end,
-                             const float* scales) {
+                               const float* scales) {
   constexpr int kStep = kVecs * kLanes * 4;  // packed bytes per four columns
-  const int8_t* x = a.x.packed + static_cast<size_t>(x0) * a.row_bytes;
+  constexpr int kUnroll = 4;
+  const auto x_row = static_cast<size_t>(x0);
+  const int8_t* x = a.x.packed + x_row * a.row_bytes;
+  const size_t block_stride = a.x.block_stride, out_stride = a.out_stride;
+  const int32_t* offsets = a.x.offsets + x_row * block_stride;
+  const float* sx = a.x.scales + x_row * block_stride;
+  float* out = a.out + x_row * out_stride;
+  const int block_columns = a.block, row_bytes = static_cast<int>(a.row_bytes);
   for (int block = begin; block < end; ++block) {
-    const size_t at = static_cast<size_t>(x0) * a.x.block_stride + static_cast<size_t>(block);
     Acc acc[T * kVecs];
     each<T>([&](auto t) LAMINA_LAMBDA {
-      const int32_t start =
-          kOffsetWeights ? a.x.offsets[at + static_cast<size_t>(t) * a.x.block_stride] : 0;
+      const int32_t start = kOffsetWeights ? offsets[t * block_stride + block] : 0;
       each<kVecs>([&](auto v) LAMINA_LAMBDA { acc[t * kVecs + v] = acc_set(start); });
     });
-    const int first = block * a.block;
-    const int row_bytes = static_cast<int>(a.row_bytes);
-    const int last = first + a.block < row_bytes ? first + a.block : row_bytes;
+    const int first = block * block_columns;
+    const int last = first + block_columns < row_bytes ? first + block_columns : row_bytes;
     const int8_t* w = packed + static_cast<size_t>(first / 4) * kStep;
     const int8_t* four = x + static_cast<size_t>(first / 4) * (kGemmRows * 4);
-    for (int k = first; k < last; k += 4, w += kStep, four += kGemmRows * 4) {
-      I32 bytes[kVecs];
-      each<kVecs>([&](auto v) LAMINA_LAMBDA { bytes[v] = i32_load(w + v * kLanes * 4); });
-      each<T>([&](auto t) LAMINA_LAMBDA {
-        const I32 each_lane = i32_broadcast(four + t * 4);
+    for (int k = first; k < last; k += 4 * kUnroll) {
+      each<kUnroll>([&](auto u) LAMINA_LAMBDA {
+        I32 bytes[kVecs];
         each<kVecs>([&](auto v) LAMINA_LAMBDA {
-          acc[t * kVecs + v] = dot(acc[t * kVecs + v], bytes[v], each_lane);
+          bytes[v] = i32_load(w + u * kStep + v * kLanes * 4);
+        });
+        each<T>([&](auto t) LAMINA_LAMBDA {
+          const I32 each_lane = i32_broadcast(four + u * kGemmRows * 4 + t * 4);
+          each<kVecs>([&](auto v) LAMINA_LAMBDA {
+            acc[t * kVecs + v] = dot(acc[t * kVecs + v], bytes[v], each_lane);
+          });
         });
       });
+      w += kUnroll * kStep;
+      four += kUnroll * kGemmRows * 4;
     }
-    each<T>([&](auto t) LAMINA_LAMBDA {
-      const F32 sx = f32_set(a.x.scales[at + static_cast<size_t>(t) * a.x.block_stride]);
-      float* out = a.out + static_cast<size_t>(x0 + t) * a.out_stride;
-      each<kVecs>([&](auto v) LAMINA_LAMBDA {
-        const F32 before = block == 0 ? f32_zero() : f32_load(out + v * kLanes);
-        const F32 scale =
-            scales ? f32_mul(sx, f32_load(scales + (block * kVecs + v) * kLanes)) : sx;
-        f32_store(out + v * kLanes,
-                  f32_fma_exact(scale, f32_from_i32(acc_value(acc[t * kVecs + v])), before));
-      });
-    });
+    const float* sw = kGrouped ? scales + block * kVecs * kLanes : nullptr;
+    if (block == 0) {
+      gemm_add<kVecs, T, true>(acc, sx + block, block_stride, sw, out, out_stride);
+    } else {
+      gemm_add<kVecs, T, false>(acc, sx + block, block_stride, sw, out, out_stride);
+    }
+  }
+}
+
+template <int kVecs, int T>
+LAMINA_INLINE void gemm_rows(const MatmulI8& a, const int8_t* packed, int x0, int begin, int end,
+                             const float* scales) {
+  if (scales) {
+    gemm_tile<kVecs, T, true>(a, packed, x0, begin, end, scales);
+  } else {
+    gemm_tile<kVecs, T, false>(a, packed, x0, begin, end, scales);
   }
 }
 
@@ -259,7 +290,7 @@ LAMINA_NOINLINE void gemm_tile(const MatmulI8& a, const int8_t* packed, int x0, 
 template <int kVecs, int T>
 LAMINA_INLINE void gemm_rest(const MatmulI8& a, const int8_t* packed, int x0, int begin, int end,
                              const float* scales) {
-  if (a.x.rows - x0 == T) return gemm_tile<kVecs, T>(a, packed, x0, begin, end, scales);
+  if (a.x.rows - x0 == T) return gemm_rows<kVecs, T>(a, packed, x0, begin, end, scales);
   if constexpr (T > 1) gemm_rest<kVecs, T - 1>(a, packed, x0, begin, end, scales);
 }
 
@@ -278,11 +309,16 @@ void gemm(const MatmulI8& a) {
     }
   }
   const int step = kGemmColumns / a.block;
+  const int tiles = a.x.rows / kGemmRows * ((n_blocks + step - 1) / step);
+  const size_t panel_bytes = static_cast<size_t>(a.n_rows) * a.row_bytes;
+  const int8_t* next = a.weights + panel_bytes;  // most likely what comes next
+  const size_t lines = tiles > 0 ? panel_bytes / 64 / static_cast<size_t>(tiles) + 1 : 0;
   for (int begin = 0; begin < n_blocks; begin += step) {
     const int end = begin + step < n_blocks ? begin + step : n_blocks;
     int x0 = 0;
     for (; x0 + kGemmRows <= a.x.rows; x0 += kGemmRows) {
-      gemm_tile<kVecs, kGemmRows>(a, packed, x0, begin, end, scales);
+      for (size_t i = 0; i < lines; ++i, next += 64) prefetch_l2(next);
+      gemm_rows<kVecs, kGemmRows>(a, packed, x0, begin, end, scales);
     }
     gemm_rest<kVecs, kGemmRows - 1>(a, packed, x0, begin, end, scales);
   }
