@@ -83,6 +83,12 @@ bool is_remains(const std::string& folder) {
   return !e;
 }
 
+// A real folder with nothing in it; a link to one is none, because no rename replaces it.
+bool is_empty_folder(const std::string& path) {
+  std::error_code e;
+  return fs::is_directory(fs::symlink_status(path, e)) && fs::is_empty(path, e) && !e;
+}
+
 class Converter {
  public:
   Converter(const ConvertOptions& options, const ConvertWatcher& watcher)
@@ -109,15 +115,16 @@ class Converter {
  private:
   Result<void> check_destination() const {
     if (destination_.empty()) return make_error(Code::kInvalidArgument, "no destination given");
-    if (!file_exists(destination_)) return {};
-    if (!options_.force) {
-      return make_error(Code::kInvalidArgument, "%s exists; --force replaces a model folder",
+    if (!file_exists(destination_) || is_empty_folder(destination_)) return {};
+    if (!is_model(destination_)) {
+      return make_error(Code::kInvalidArgument,
+                        "%s exists and is neither empty nor a model folder, so it is not replaced, "
+                        "even with --force; name another",
                         destination_.c_str());
     }
-    if (is_model(destination_)) return {};
+    if (options_.force) return {};
     return make_error(Code::kInvalidArgument,
-                      "%s is not a model folder, so it is not replaced, even with --force",
-                      destination_.c_str());
+                      "%s exists and is a model folder; --force replaces it", destination_.c_str());
   }
 
   Result<void> open_source() {
@@ -280,13 +287,14 @@ class Converter {
     return sync_directory(join_path(partial_, "shards"));
   }
 
-  // One rename makes the folder appear; an old model is exchanged for the new one in one step where
-  // the file system can.
+  // One rename makes the folder appear, also in the place of an empty one; an old model is
+  // exchanged for the new one in one step where the file system can.
   Result<void> publish() {
     LAMINA_TRY(journal_.remove());
     LAMINA_TRY(sync_directory(partial_));
-    const bool replace = options_.force && file_exists(destination_);
-    const unsigned flags = replace ? RENAME_EXCHANGE : RENAME_NOREPLACE;
+    const bool onto_empty = is_empty_folder(destination_);
+    const bool replace = !onto_empty && options_.force && file_exists(destination_);
+    const unsigned flags = onto_empty ? 0 : replace ? RENAME_EXCHANGE : RENAME_NOREPLACE;
     if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, destination_.c_str(), flags) != 0) {
       if (errno != EINVAL && errno != ENOSYS) return os_error("replace", destination_, errno);
       LAMINA_TRY(publish_simply(replace));

@@ -20,7 +20,7 @@ namespace lamina {
 
 struct ConvertOptions {
   std::string source;        // folder with config.json, tokenizer.json, *.safetensors
-  std::string destination;   // must not exist unless `force`
+  std::string destination;   // absent, or empty, or with `force` a model folder
   DType dtype = DType::kI8;  // kI8, kF16 or kF32
   int32_t group = 0;         // i8: 0 (one scale per row), 32, 64 or 128
   uint64_t shard_bytes = uint64_t{64} << 20;

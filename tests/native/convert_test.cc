@@ -362,9 +362,9 @@ TEST_F(Convert, NeverTouchesWhatIsNotAModel) {
   spill(dir / "model/thesis.txt", "years of work");
   spill(dir / "model/manifest.json", R"({"name":"a web page's manifest"})");
   ConvertOptions o = options();
-  EXPECT_THAT(convert(o).error().message, HasSubstr("--force"));
+  EXPECT_THAT(convert(o).error().message, HasSubstr("neither empty nor a model folder"));
   o.force = true;
-  EXPECT_THAT(convert(o).error().message, HasSubstr("not a model folder"));
+  EXPECT_THAT(convert(o).error().message, HasSubstr("even with --force"));
   EXPECT_EQ(slurp(dir / "model/thesis.txt"), "years of work");
   o.destination = dir / "other";
   std::filesystem::create_directories(dir / "other.partial");
@@ -373,11 +373,35 @@ TEST_F(Convert, NeverTouchesWhatIsNotAModel) {
   EXPECT_EQ(slurp(dir / "other.partial/thesis.txt"), "more work");
 }
 
+TEST_F(Convert, TakesAnEmptyFolder) {
+  write_checkpoint(dir / "source", {});
+  ConvertOptions o = options();
+  for (const bool force : {false, true}) {
+    std::filesystem::remove_all(o.destination);
+    std::filesystem::create_directories(o.destination);
+    o.force = force;
+    const auto report = convert(o);
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_FALSE(std::filesystem::exists(o.destination + ".partial"));
+    ASSERT_TRUE(load(o.destination));
+  }
+}
+
+TEST_F(Convert, AFolderFilledMeanwhileIsNotReplaced) {
+  write_checkpoint(dir / "source", {});
+  const ConvertOptions o = options();
+  std::filesystem::create_directories(o.destination);
+  const auto report = convert(
+      o, [&](const ConvertProgress&) { spill(o.destination + "/thesis.txt", "years of work"); });
+  ASSERT_FALSE(report);
+  EXPECT_EQ(slurp(o.destination + "/thesis.txt"), "years of work");
+}
+
 TEST_F(Convert, ForceReplacesAModel) {
   write_checkpoint(dir / "source", {});
   ConvertOptions o = options();
   ASSERT_TRUE(convert(o));
-  EXPECT_THAT(convert(o).error().message, HasSubstr("exists"));
+  EXPECT_THAT(convert(o).error().message, HasSubstr("--force replaces it"));
   const auto before = files_below(o.destination);
   o.force = true;
   o.dtype = DType::kF16;
