@@ -77,6 +77,10 @@ class JsonBuilder {
   }
 
   bool add(JsonKind kind) {
+    if (document_.nodes_.size() >= limits_.max_values) {
+      error_ = "over the limit of " + std::to_string(limits_.max_values) + " JSON values";
+      return false;
+    }
     const auto index = static_cast<uint32_t>(document_.nodes_.size());
     JsonDocument::Node node{};
     node.kind = kind;
@@ -104,7 +108,7 @@ class JsonBuilder {
       error_ = "nested deeper than " + std::to_string(limits_.max_depth) + " levels";
       return false;
     }
-    add(kind);
+    if (!add(kind)) return false;
     last().children = {0, 0};
     open_.push_back({static_cast<uint32_t>(document_.nodes_.size() - 1), 0});
     return true;

@@ -21,6 +21,9 @@ enum class JsonKind : uint8_t { kMissing, kNull, kBool, kInt, kDouble, kString, 
 struct JsonLimits {
   size_t max_bytes = size_t{256} << 20;
   size_t max_depth = 64;
+  // A value takes 32 bytes, a member twice as much again while its object is read. The largest
+  // tokenizers have about two million.
+  size_t max_values = size_t{1} << 22;
   bool refuse_duplicate_keys = true;
 };
 

@@ -69,6 +69,33 @@ TEST(Json, RefusesHostileText) {
   EXPECT_NE(refused("[1,2,3,4,5,6,7]", limits).find("at most 10"), std::string::npos);
 }
 
+// 64 MiB of tiny values would take 32 bytes of memory for every two of text.
+TEST(Json, CountsValues) {
+  std::string many = "[0";
+  for (int i = 0; i < (1 << 22); ++i) many += ",0";
+  EXPECT_EQ(refused(many + "]"), "t.json: over the limit of 4194304 JSON values");
+  many.assign("[[]");
+  for (int i = 0; i < (1 << 22); ++i) many += ",[]";
+  EXPECT_EQ(refused(many + "]"), "t.json: over the limit of 4194304 JSON values");
+  JsonLimits limits;
+  limits.max_values = 4;
+  EXPECT_NE(refused(R"({"a":1,"b":[2,3]})", limits).find("limit of 4"), std::string::npos);
+  EXPECT_TRUE(JsonDocument::parse(R"({"a":1,"b":[2]})", "t.json", limits));
+}
+
+// As many as a tokenizer.json of 128k tokens and 280k merges has, each merge a pair.
+TEST(Json, ReadsALargeTokenizer) {
+  std::string text = "{\"vocab\":{";
+  for (int i = 0; i < 128000; ++i) {
+    text += (i ? ",\"t" : "\"t") + std::to_string(i) + "\":" + std::to_string(i);
+  }
+  text += "},\"merges\":[[\"a\",\"b\"]";
+  for (int i = 1; i < 280000; ++i) text += ",[\"a\",\"b\"]";
+  const auto d = parsed(text + "]}");
+  EXPECT_EQ(d->root().find("vocab").size(), 128000u);
+  EXPECT_EQ(d->root().find("merges").size(), 280000u);
+}
+
 TEST(Json, WriterIsReadBackTheSame) {
   JsonWriter w;
   w.begin_object().member("name", "a\"b\\\n\x01\xC3\xA9").member("n", int64_t{-5});
