@@ -67,19 +67,30 @@ AddedTokenMatcher::Match AddedTokenMatcher::longest_at(std::string_view text, si
   return best;
 }
 
-void AddedTokenMatcher::split(std::string_view text, bool parse_special, const Emit& emit) const {
+// What the template spells stands even where a message goes on with it, so that a longer token
+// seems to be there; and a message can't swallow the beginning of what the template spells.
+AddedTokenMatcher::Match AddedTokenMatcher::match_at(std::string_view text, size_t begin,
+                                                     const Trust& trust) const {
+  const Match match = longest_at(text, begin);
+  if (match.token < 0 || !tokens_[static_cast<size_t>(match.token)].special) return match;
+  const size_t border = trust.border(begin, begin + match.length);
+  if (!trust.at(begin)) return {border - begin, -1};
+  return border == begin + match.length ? match : longest_at(text.substr(0, border), begin);
+}
+
+void AddedTokenMatcher::split(std::string_view text, const Trust& trust, const Emit& emit) const {
   size_t done = 0;  // everything before has been emitted
   for (size_t i = 0; !tokens_.empty() && i < text.size();) {
-    const Match match = begins_[static_cast<uint8_t>(text[i])] ? longest_at(text, i) : Match{};
-    if (match.length == 0) {
-      ++i;
+    const bool may_begin = begins_[static_cast<uint8_t>(text[i])];
+    const Match match = may_begin ? match_at(text, i, trust) : Match{};
+    if (match.token < 0) {
+      i += match.length;
       continue;
     }
     const Token& token = tokens_[static_cast<size_t>(match.token)];
     size_t begin = i;
     size_t end = i + match.length;
     i = end;
-    if (token.special && !parse_special) continue;
     if (token.single_word && !is_single_word(text, begin, end)) continue;
     if (token.lstrip) begin = skip_space_back(text, done, begin);
     if (token.rstrip) i = end = skip_space(text, end);

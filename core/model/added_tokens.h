@@ -2,6 +2,7 @@
 // Tokens that are found in the text itself, before anything cuts it: chat markers and the like.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -23,6 +24,26 @@ struct AddedToken {
   bool special = false;
 };
 
+// Which bytes of a text may become special tokens: all, none, or those that are marked.
+class Trust {
+ public:
+  Trust(bool everywhere) : everywhere_(everywhere) {}
+  // One mark, 0 or 1, for each byte of the text. They outlive this.
+  explicit Trust(std::string_view marks) : marks_(marks) {}
+
+  bool at(size_t i) const { return marks_.empty() ? everywhere_ : marks_[i] != 0; }
+  // Where trust first changes in (begin, end), or `end`.
+  size_t border(size_t begin, size_t end) const {
+    if (marks_.empty()) return end;
+    const char* changed = std::find(marks_.data() + begin, marks_.data() + end, !marks_[begin]);
+    return static_cast<size_t>(changed - marks_.data());
+  }
+
+ private:
+  bool everywhere_ = false;
+  std::string_view marks_;
+};
+
 // Finds the longest token at the leftmost place; matches do not overlap.
 class AddedTokenMatcher {
  public:
@@ -35,14 +56,14 @@ class AddedTokenMatcher {
   // REQUIRES: 0 < pattern.size() <= kMaxContentBytes after normalization too.
   [[nodiscard]] bool add(const AddedToken& token, std::string_view pattern);
 
-  // Special tokens are passed over unless `parse_special`: their text then stays text, and as in
-  // the reference no other token is looked for inside it.
-  void split(std::string_view text, bool parse_special, const Emit& emit) const;
+  // Special tokens are found in trusted text only. Elsewhere their text stays text, and as in the
+  // reference no other token is looked for inside it, as far as it is not trusted.
+  void split(std::string_view text, const Trust& trust, const Emit& emit) const;
 
  private:
   struct Match {
-    size_t length = 0;  // 0: none
-    int32_t token = -1;
+    size_t length = 1;
+    int32_t token = -1;  // none, and `length` bytes are passed over
   };
   struct Token {
     int32_t id;
@@ -50,6 +71,7 @@ class AddedTokenMatcher {
   };
 
   Match longest_at(std::string_view text, size_t begin) const;
+  Match match_at(std::string_view text, size_t begin, const Trust& trust) const;
 
   std::array<bool, 256> begins_{};     // some pattern begins with this byte
   PairTable edges_;                    // node << 8 | byte -> node of the trie; node 0 is the root

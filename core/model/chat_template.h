@@ -56,7 +56,7 @@ struct ChatOptions {
 // A piece of the prompt by one author. Control tokens ("<|eot_id|>", "</s>") are to be recognised
 // in trusted text only: it comes from the template or from the options' special tokens. Untrusted
 // text comes from the messages, where the same letters are ordinary text. Ordinary tokens may span
-// segments: encode the concatenation, only forbidding control tokens that touch untrusted bytes.
+// segments: Tokenizer::encode takes them as they are.
 struct ChatSegment {
   std::string text;
   bool trusted;

@@ -21,6 +21,20 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
   return out;
 }
 
+std::string replace_marks(std::string_view marks, std::string_view text, std::string_view from,
+                          std::string_view to) {
+  std::string out;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t found = std::min(text.find(from, begin), text.size());
+    out += marks.substr(begin, found - begin);
+    if (found == text.size()) break;
+    const bool all = marks.substr(found, from.size()).find('\0') == std::string_view::npos;
+    out.append(to.size(), static_cast<char>(all));
+    begin = found + from.size();
+  }
+  return out;
+}
+
 bool Normalizer::add_prepend(std::string text) {
   prepended_ += text.size();
   if (prepended_ > kMostPrepended) return false;
@@ -37,10 +51,14 @@ bool Normalizer::add_replace(std::string from, std::string to) {
   return true;
 }
 
-std::string Normalizer::apply(std::string_view text) const {
+std::string Normalizer::apply(std::string_view text, std::string* marks) const {
   std::string out(text);
   for (const Step& step : steps_) {
     if (out.empty()) break;
+    if (marks && !marks->empty()) {
+      *marks = step.from.empty() ? std::string(step.to.size(), marks->front()) + *marks
+                                 : replace_marks(*marks, out, step.from, step.to);
+    }
     out = step.from.empty() ? step.to + out : replace_all(out, step.from, step.to);
   }
   return out;

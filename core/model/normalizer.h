@@ -13,6 +13,11 @@ namespace lamina {
 // REQUIRES: `from` is not empty.
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to);
 
+// What marks of `text`, one a byte, become along with it: what replaces a match is marked where the
+// whole match was.
+std::string replace_marks(std::string_view marks, std::string_view text, std::string_view from,
+                          std::string_view to);
+
 class Normalizer {
  public:
   // A chain may lengthen a text by at most this factor (and some bytes), whatever the file says.
@@ -24,7 +29,8 @@ class Normalizer {
   [[nodiscard]] bool add_replace(std::string from, std::string to);
 
   bool empty() const { return steps_.empty(); }
-  std::string apply(std::string_view text) const;
+  // `marks`, unless null or empty: one, 0 or 1, for each byte of the text, and then of the result.
+  std::string apply(std::string_view text, std::string* marks = nullptr) const;
 
  private:
   struct Step {

@@ -24,28 +24,48 @@ bool is_ascii(std::string_view text) {
   return (seen & 0x8080808080808080) == 0;
 }
 
+bool needs_repair(std::string_view text) {
+  return !is_ascii(text) && !is_valid_utf8(text);
+}
+
+Result<void> check_size(size_t bytes) {
+  if (bytes <= Tokenizer::kMaxTextBytes) return {};
+  return make_error(Code::kResourceExhausted, "a text of %zu bytes, at most %zu are tokenized",
+                    bytes, Tokenizer::kMaxTextBytes);
+}
+
 // One encode. Texts that steps make are kept until it ends: the pieces point into them.
 class Encoding {
  public:
-  Encoding(const TokenizerParts& parts, std::string_view text, bool parse_special,
-           std::vector<int32_t>& ids)
+  // `marks`, unless empty: for each byte, whether special tokens are parsed there.
+  Encoding(const TokenizerParts& parts, std::string_view text, std::string_view marks,
+           bool parse_special, std::vector<int32_t>& ids)
       : parts_(parts),
         parse_special_(parse_special),
         text_(text),
+        marks_(marks),
         ids_(ids),
         scratch_(text.size(), ids) {}
 
   void run() {
-    parts_.raw_added.split(text_, parse_special_, [this](std::string_view part, int32_t id) {
+    parts_.raw_added.split(text_, trust(marks_), [this](std::string_view part, int32_t id) {
       if (id >= 0) return ids_.push_back(id);
       add_normalized(part, part.data() == text_.data());
     });
   }
 
  private:
+  Trust trust(std::string_view marks) const {
+    return marks.empty() ? Trust(parse_special_) : Trust(marks);
+  }
+
   void add_normalized(std::string_view part, bool at_start) {
-    if (!parts_.normalizer.empty()) part = kept_.emplace_back(parts_.normalizer.apply(part));
-    parts_.normalized_added.split(part, parse_special_, [&](std::string_view text, int32_t id) {
+    std::string marks;
+    if (!marks_.empty())
+      marks = marks_.substr(static_cast<size_t>(part.data() - text_.data()), part.size());
+    if (!parts_.normalizer.empty())
+      part = kept_.emplace_back(parts_.normalizer.apply(part, &marks));
+    parts_.normalized_added.split(part, trust(marks), [&](std::string_view text, int32_t id) {
       if (id >= 0) return ids_.push_back(id);
       add_text(text, at_start && text.data() == part.data());
     });
@@ -61,6 +81,7 @@ class Encoding {
   const TokenizerParts& parts_;
   bool parse_special_;
   std::string_view text_;
+  std::string_view marks_;
   std::vector<int32_t>& ids_;
   Bpe::Scratch scratch_;
   std::deque<std::string> kept_;
@@ -80,18 +101,39 @@ Result<Tokenizer> Tokenizer::from_json(std::string_view json_text, std::string_v
 
 Result<std::vector<int32_t>> Tokenizer::encode(std::string_view text,
                                                const EncodeOptions& options) const {
-  if (text.size() > kMaxTextBytes) {
-    return make_error(Code::kResourceExhausted, "a text of %zu bytes, at most %zu are tokenized",
-                      text.size(), kMaxTextBytes);
+  LAMINA_TRY(check_size(text.size()));
+  if (!needs_repair(text)) return encode_valid(text, {}, options);
+  return encode_valid(repaired_utf8(text), {}, options);
+}
+
+Result<std::vector<int32_t>> Tokenizer::encode(std::span<const TextSegment> segments,
+                                               bool add_special) const {
+  size_t bytes = 0;
+  for (const TextSegment& s : segments) {
+    LAMINA_TRY(check_size(s.text.size()));
+    bytes += s.text.size();
+    LAMINA_TRY(check_size(bytes));
   }
-  std::string repaired;
-  if (!is_ascii(text) && !is_valid_utf8(text)) {
-    repaired = repaired_utf8(text);
-    text = repaired;
+  std::string text, marks;
+  text.reserve(bytes);
+  marks.reserve(bytes);
+  for (const TextSegment& s : segments) {
+    if (needs_repair(s.text)) {
+      text += repaired_utf8(s.text);
+    } else {
+      text += s.text;
+    }
+    marks.resize(text.size(), static_cast<char>(s.parse_special));
   }
+  return encode_valid(text, marks, {add_special, false});
+}
+
+// `marks` as Encoding has them. REQUIRES: `text` is valid UTF-8.
+std::vector<int32_t> Tokenizer::encode_valid(std::string_view text, std::string_view marks,
+                                             const EncodeOptions& options) const {
   std::vector<int32_t> ids;
   if (options.add_special) ids = parts_->prefix;
-  Encoding(*parts_, text, options.parse_special, ids).run();
+  Encoding(*parts_, text, marks, options.parse_special, ids).run();
   if (options.add_special) ids.insert(ids.end(), parts_->suffix.begin(), parts_->suffix.end());
   return ids;
 }

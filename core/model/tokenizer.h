@@ -23,6 +23,12 @@ struct EncodeOptions {
   bool parse_special = false;  // the text of special tokens becomes these tokens
 };
 
+// A stretch of text by one author.
+struct TextSegment {
+  std::string_view text;
+  bool parse_special = false;
+};
+
 struct DecodeOptions {
   bool skip_special = true;
 };
@@ -51,6 +57,13 @@ class Tokenizer {
   Result<std::vector<int32_t>> encode(std::string_view text,
                                       const EncodeOptions& options = {}) const;
 
+  // The segments as the one text that they make together, only that a special token is recognised
+  // where all of its letters stand in segments with parse_special. So nobody else's words become
+  // one, and ordinary tokens span segments as in training. Invalid UTF-8 is repaired segment by
+  // segment. Errors as above.
+  Result<std::vector<int32_t>> encode(std::span<const TextSegment> segments,
+                                      bool add_special = true) const;
+
   // Valid UTF-8 always. Ids that mean nothing are left out.
   std::string decode(std::span<const int32_t> ids, const DecodeOptions& options = {}) const;
 
@@ -78,6 +91,8 @@ class Tokenizer {
 
  private:
   explicit Tokenizer(std::unique_ptr<const TokenizerParts> parts);
+  std::vector<int32_t> encode_valid(std::string_view text, std::string_view marks,
+                                    const EncodeOptions& options) const;
   void push_to(DecodeStream& stream, int32_t id, const DecodeOptions& options,
                std::string& text) const;
 

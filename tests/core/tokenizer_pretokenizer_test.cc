@@ -138,9 +138,9 @@ class Added : public testing::Test {
     ASSERT_TRUE(matcher_.add(token, content));
   }
   // "text" and "id:matched"
-  Pieces found(std::string_view text, bool parse_special = true) {
+  Pieces found(std::string_view text, const Trust& trust = true) {
     Pieces pieces;
-    matcher_.split(text, parse_special, [&](std::string_view part, int32_t id) {
+    matcher_.split(text, trust, [&](std::string_view part, int32_t id) {
       pieces.push_back((id < 0 ? "" : std::to_string(id) + ":") + std::string(part));
     });
     return pieces;
@@ -164,6 +164,22 @@ TEST_F(Added, SpecialOnesOnlyOnRequestAndNothingInsideThem) {
   EXPECT_EQ(found("a<s>x", true), (Pieces{"a", "1:<s>", "x"}));
   EXPECT_EQ(found("a<s>x", false), (Pieces{"a<s>x"}));
   EXPECT_EQ(found("as>x", false), (Pieces{"a", "2:s>x"}));
+}
+
+// t: by the template, u: by the user.
+TEST_F(Added, SpecialOnesOnlyInTrustedText) {
+  add(1, "<s>", false, false, false, true);
+  add(2, "<s>x", false, false, false, true);
+  add(3, "s><s", false, false, false, true);
+  const auto found_by = [this](std::string_view text, std::string authors) {
+    for (char& c : authors) c = c == 't';
+    return found(text, Trust(authors));
+  };
+  EXPECT_EQ(found_by("<s>x", "tttt"), (Pieces{"2:<s>x"}));
+  EXPECT_EQ(found_by("<s>x", "tttu"), (Pieces{"1:<s>", "x"}));
+  EXPECT_EQ(found_by("<s>x", "uttt"), (Pieces{"<s>x"}));
+  EXPECT_EQ(found_by("<s><s>", "uuuttt"), (Pieces{"<s>", "1:<s>"}));
+  EXPECT_EQ(found_by("s><s>", "uuttt"), (Pieces{"s>", "1:<s>"}));
 }
 
 TEST_F(Added, SingleWordsAndStripping) {

@@ -24,6 +24,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     LAMINA_CHECK(ids.has_value());
     for (const int32_t id : *ids) LAMINA_CHECK(!tokenizer->token_text(id).empty());
   }
+  std::vector<TextSegment> segments;
+  for (size_t at = 0; at < text.size(); at += 3)
+    segments.push_back({text.substr(at, 3), at % 2 == 0});
+  const auto mixed = tokenizer->encode(segments);
+  LAMINA_CHECK(mixed.has_value());
+  for (const int32_t id : *mixed) LAMINA_CHECK(!tokenizer->token_text(id).empty());
+
   std::vector<int32_t> ids;
   for (const char c : text) ids.push_back(c);
   for (const bool skip : {false, true}) {
