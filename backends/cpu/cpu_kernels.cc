@@ -8,7 +8,8 @@ namespace lamina::cpu {
 
 namespace {
 
-constexpr const char* kNames[] = {"avx512vnni", "avx2", "neon", "wasm128", "scalar"};
+constexpr const char* kNames[] = {"avx512vnni", "avx2",    "neon_dotprod",
+                                  "neon",       "wasm128", "scalar"};
 
 std::string join_names(const std::vector<const KernelTable*>& tables) {
   std::string out;
@@ -25,7 +26,8 @@ std::vector<const KernelTable*> available_kernels() {
   if (f.avx512vnni) out.push_back(&kAvx512VnniKernels);
   if (f.avx2) out.push_back(&kAvx2Kernels);
 #elif defined(__aarch64__)
-  if (f.neon_dotprod) out.push_back(&kNeonKernels);
+  if (f.neon_dotprod) out.push_back(&kNeonDotprodKernels);
+  out.push_back(&kNeonKernels);
 #elif defined(__wasm_simd128__)
   out.push_back(&kWasm128Kernels);
 #endif

@@ -12,6 +12,7 @@ extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512VnniKernels;
 #elif defined(__aarch64__)
 extern const KernelTable kNeonKernels;
+extern const KernelTable kNeonDotprodKernels;
 #elif defined(__wasm_simd128__)
 extern const KernelTable kWasm128Kernels;
 #endif
