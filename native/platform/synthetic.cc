@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "native/platform/synthetic.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -13,24 +15,35 @@ namespace lamina {
 
 namespace {
 
-// xorshift64* (Vigna, 2014), seeded through splitmix64 so that near seeds give far streams.
+// Sixteen xorshift generators (Marsaglia, 2003) side by side, for a compiler to make vectors of.
+// Seeded through splitmix64, so that near seeds give far streams.
 class Xorshift {
  public:
+  using Block = std::array<uint32_t, 16>;
+
   explicit Xorshift(uint64_t seed) {
-    seed += 0x9e3779b97f4a7c15;
-    seed = (seed ^ (seed >> 30)) * 0xbf58476d1ce4e5b9;
-    seed = (seed ^ (seed >> 27)) * 0x94d049bb133111eb;
-    state_ = (seed ^ (seed >> 31)) | 1;
+    for (uint32_t& lane : lanes_) {
+      seed += 0x9e3779b97f4a7c15;
+      uint64_t mixed = (seed ^ (seed >> 30)) * 0xbf58476d1ce4e5b9;
+      mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+      lane = static_cast<uint32_t>(mixed >> 32) | 1;
+    }
   }
-  uint64_t next() {
-    state_ ^= state_ >> 12;
-    state_ ^= state_ << 25;
-    state_ ^= state_ >> 27;
-    return state_ * 0x2545f4914f6cdd1d;
+
+  // Each word of the result has the bits of `set`, and random ones under `keep`.
+  void next(uint32_t keep, uint32_t set, Block& block) {
+    for (size_t i = 0; i < lanes_.size(); ++i) {
+      uint32_t x = lanes_[i];
+      x ^= x << 13;
+      x ^= x >> 17;
+      x ^= x << 5;
+      lanes_[i] = x;
+      block[i] = (x & keep) | set;
+    }
   }
 
  private:
-  uint64_t state_;
+  Block lanes_;
 };
 
 ModelConfig shape(int32_t hidden, int32_t intermediate, int32_t layers, int32_t heads,
@@ -80,28 +93,27 @@ size_t rows_per_task(const WeightShape& s) {
 }
 
 // Random bytes to values of about the wanted deviation. Halves and floats get a random sign and
-// mantissa under one exponent e: magnitudes uniform in [2^e, 2^(e+1)), deviation 1.53 * 2^e.
+// mantissa under one exponent e: magnitudes uniform in [2^e, 2^(e+1)), deviation 1.53 * 2^e. An i8
+// gets an odd number from -127 to 127, so that it is never -128.
 void fill_row(const WeightShape& s, std::byte* row, float deviation, Xorshift& random) {
   const size_t used = static_cast<size_t>(s.cols) * dtype_bytes(s.dtype);
-  const int exponent = static_cast<int>(std::lround(std::log2(deviation / 1.53f)));
-  uint64_t keep = ~uint64_t{0}, set = 0;
+  const auto exponent = static_cast<uint32_t>(std::lround(std::log2(deviation / 1.53f)));
+  uint32_t keep = ~uint32_t{0}, set = 0x01010101;
   if (s.dtype == DType::kF16) {
-    keep = 0x83ff83ff83ff83ff;
-    set = 0x0001000100010001 * (static_cast<uint64_t>(exponent + 15) << 10);
+    keep = 0x83ff83ff;
+    set = 0x00010001 * ((exponent + 15) << 10);
   } else if (s.dtype == DType::kBF16) {
-    keep = 0x807f807f807f807f;
-    set = 0x0001000100010001 * (static_cast<uint64_t>(exponent + 127) << 7);
+    keep = 0x807f807f;
+    set = 0x00010001 * ((exponent + 127) << 7);
   } else if (s.dtype == DType::kF32) {
-    keep = 0x807fffff807fffff;
-    set = 0x0000000100000001 * (static_cast<uint64_t>(exponent + 127) << 23);
+    keep = 0x807fffff;
+    set = (exponent + 127) << 23;
   }
-  for (size_t at = 0; at < used; at += 8) {
-    const uint64_t word = (random.next() & keep) | set;
-    std::memcpy(row + at, &word, std::min<size_t>(8, used - at));
+  Xorshift::Block block;
+  for (size_t at = 0; at < used; at += sizeof block) {
+    random.next(keep, set, block);
+    std::memcpy(row + at, block.data(), std::min(sizeof block, used - at));
   }
-  if (s.dtype != DType::kI8) return;
-  auto* q = reinterpret_cast<int8_t*>(row);
-  for (size_t i = 0; i < used; ++i) q[i] = static_cast<int8_t>(q[i] == -128 ? 127 : q[i]);
 }
 
 void fill_rows(const WeightView& w, size_t begin, size_t end, uint64_t seed) {
@@ -109,13 +121,11 @@ void fill_rows(const WeightView& w, size_t begin, size_t end, uint64_t seed) {
   const float deviation = 1.0f / std::sqrt(static_cast<float>(w.cols));
   auto* values = static_cast<std::byte*>(const_cast<void*>(w.values));
   auto* scales = const_cast<float*>(w.scales);
-  constexpr float kByteDeviation = 73.6f;  // of a uniform int8
-  for (size_t r = begin; r < end; ++r) {
-    fill_row(w, values + r * w.row_bytes(), deviation, random);
-    for (size_t g = 0; g < w.scales_per_row(); ++g) {
-      scales[r * w.scales_per_row() + g] = deviation / kByteDeviation;
-    }
-  }
+  for (size_t r = begin; r < end; ++r) fill_row(w, values + r * w.row_bytes(), deviation, random);
+  if (!scales) return;
+  constexpr float kByteDeviation = 73.9f;  // of the odd numbers from -127 to 127
+  const size_t per_row = w.scales_per_row();
+  std::fill(scales + begin * per_row, scales + end * per_row, deviation / kByteDeviation);
 }
 
 struct Task {

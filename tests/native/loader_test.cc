@@ -369,6 +369,11 @@ TEST(Synthetic, ValuesHaveTheWantedSize) {
       }
       for (size_t i = 200 * dtype_bytes(dtype); i < w.row_bytes(); ++i) EXPECT_EQ(row[i], 0);
     }
+    std::set<std::string> rows;
+    for (size_t r = 0; r < 500; ++r) {
+      rows.insert(std::string(static_cast<const char*>(w.values) + r * w.row_bytes(), 200));
+    }
+    EXPECT_EQ(rows.size(), 500u);
     const double deviation = std::sqrt(sum / (500 * 200)) * std::sqrt(200.0);
     EXPECT_GT(deviation, 0.65) << dtype_name(dtype);
     EXPECT_LT(deviation, 1.5) << dtype_name(dtype);
