@@ -7,7 +7,8 @@
 "$CMAKE" --install "$BUILD" --prefix "$work/prefix" >log 2>&1 || { cat log; fail "cmake --install"; }
 for file in bin/lamina share/man/man1/lamina.1 share/bash-completion/completions/lamina \
   share/zsh/site-functions/_lamina share/fish/vendor_completions.d/lamina.fish \
-  share/lamina/models/storyteller/manifest.json; do
+  share/lamina/models/storyteller/manifest.json share/doc/lamina/LICENSE \
+  share/doc/lamina/NOTICE; do
   [ -s "prefix/$file" ] || fail "not installed: $file"
 done
 LAMINA=$work/prefix/bin/lamina
