@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by ./run and ./test: installs the Debian packages that are missing.
 
-build_packages=(g++ cmake ninja-build ccache nlohmann-json3-dev libcli11-dev libedit-dev libssl-dev)
-test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-14-dev libicu-dev)
+build_packages=(g++ cmake ninja-build ccache nlohmann-json3-dev libcli11-dev libedit-dev libssl-dev libvulkan-dev glslang-tools)
+test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-14-dev libicu-dev mesa-vulkan-drivers spirv-tools)
 
 # install_packages NAME...: quiet when nothing is missing.
 install_packages() {

@@ -4,7 +4,7 @@
 #include "backends/cpu/cpu_features.h"
 #include "backends/cpu/cpu_kernels.h"
 #include "backends/cpu/kv_cache.h"
-#include "backends/cpu/plan.h"
+#include "core/engine/plan.h"
 #include "backends/cpu/step.h"
 #include "backends/cpu/thread_pool.h"
 

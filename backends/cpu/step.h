@@ -11,7 +11,7 @@
 #include "backends/cpu/deal.h"
 #include "backends/cpu/kernels/kernel_table.h"
 #include "backends/cpu/kv_cache.h"
-#include "backends/cpu/plan.h"
+#include "core/engine/plan.h"
 #include "backends/cpu/profile.h"
 #include "backends/cpu/thread_pool.h"
 #include "core/engine/backend.h"

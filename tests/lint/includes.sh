@@ -25,6 +25,7 @@ allow core/model 'core/(base|tensor|model)/'
 allow core/engine 'core/'
 allow backends/reference '(core|backends/reference)/'
 allow backends/cpu '(core|backends/cpu)/'
+allow backends/vulkan '(core|backends/vulkan)/'
 allow native '(core|backends|native)/'
 
 while IFS= read -r line; do

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "backends/cpu/plan.h"
+#include "core/engine/plan.h"
 
-namespace lamina::cpu {
+namespace lamina {
 
 namespace {
 
@@ -107,7 +107,7 @@ class Planner {
                         op_name(op.kind).data(), want.rows, want.cols);
     }
     if (v.dtype == DType::kBF16) {
-      return make_error(Code::kUnsupported, "tensor %s: the CPU backend has no bf16 weights",
+      return make_error(Code::kUnsupported, "tensor %s: bf16 weights are for conversion only",
                         name.c_str());
     }
     if (v.dtype == DType::kI8 && v.group != 0 && v.group != 32 && v.group != 64 && v.group != 128) {
@@ -147,4 +147,4 @@ Result<std::vector<PlannedOp>> make_plan(const Graph& graph, const WeightMap& we
   return Planner(graph, weights).plan();
 }
 
-}  // namespace lamina::cpu
+}  // namespace lamina

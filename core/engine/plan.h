@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A graph made ready for the CPU: weights bound, each rms_norm folded into the op that reads it.
+// A graph made ready for a backend: weights bound, each rms_norm folded into the op that reads it.
 #pragma once
 
 #include <vector>
@@ -8,7 +8,7 @@
 #include "core/engine/graph.h"
 #include "core/model/weights.h"
 
-namespace lamina::cpu {
+namespace lamina {
 
 struct PlannedOp {
   OpKind kind;
@@ -32,4 +32,4 @@ inline bool is_matmul(OpKind kind) {
          kind == OpKind::kLogits;
 }
 
-}  // namespace lamina::cpu
+}  // namespace lamina

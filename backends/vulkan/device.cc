@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/vulkan/device.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace lamina::vulkan {
+
+namespace {
+
+// The process' instance: made once, kept to its end (drivers dislike coming and going).
+Result<VkInstance> instance() {
+  static VkInstance made = VK_NULL_HANDLE;
+  if (made) return made;
+  LAMINA_TRY(load_vulkan());
+  uint32_t version = VK_API_VERSION_1_0;
+  if (vkEnumerateInstanceVersion) vkEnumerateInstanceVersion(&version);
+  if (version < VK_API_VERSION_1_2) {
+    return make_error(Code::kUnsupported, "Vulkan %u.%u here; 1.2 is needed",
+                      VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version));
+  }
+  VkApplicationInfo app{VK_STRUCTURE_TYPE_APPLICATION_INFO};
+  app.pApplicationName = "lamina";
+  app.apiVersion = std::min<uint32_t>(version, VK_API_VERSION_1_3);
+  VkInstanceCreateInfo info{VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO};
+  info.pApplicationInfo = &app;
+  LAMINA_VK_TRY(vkCreateInstance(&info, nullptr, &made));
+  load_instance_functions(made);
+  load_device_functions(made);
+  return made;
+}
+
+struct Candidate {
+  VkPhysicalDevice physical;
+  DeviceFacts facts;
+};
+
+std::vector<std::string> extensions_of(VkPhysicalDevice physical) {
+  uint32_t n = 0;
+  vkEnumerateDeviceExtensionProperties(physical, nullptr, &n, nullptr);
+  std::vector<VkExtensionProperties> all(n);
+  vkEnumerateDeviceExtensionProperties(physical, nullptr, &n, all.data());
+  std::vector<std::string> names;
+  for (const auto& e : all) names.emplace_back(e.extensionName);
+  return names;
+}
+
+bool has(const std::vector<std::string>& names, const char* name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+// Everything that a device may have and that we ask for, chained.
+struct Features {
+  VkPhysicalDeviceFeatures2 core{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2};
+  VkPhysicalDeviceVulkan11Features v11{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES};
+  VkPhysicalDeviceVulkan12Features v12{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
+  VkPhysicalDeviceShaderIntegerDotProductFeatures dot{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_FEATURES};
+  VkPhysicalDeviceSubgroupSizeControlFeatures size_control{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES};
+  VkPhysicalDeviceCooperativeMatrixFeaturesNV cooperative{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_NV};
+
+  Features(const std::vector<std::string>& extensions, uint32_t api) {
+    core.pNext = &v11;
+    v11.pNext = &v12;
+    void** end = &v12.pNext;
+    const auto chain = [&](auto& s) {
+      *end = &s;
+      end = &s.pNext;
+    };
+    const bool v13 = api >= VK_API_VERSION_1_3;
+    if (v13 || has(extensions, VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME)) chain(dot);
+    if (v13 || has(extensions, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) chain(size_control);
+    if (has(extensions, VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME)) chain(cooperative);
+  }
+  Features(const Features&) = delete;
+};
+
+// Why the device can't be used, or null.
+const char* missing_feature(const Features& f) {
+  if (!f.v12.bufferDeviceAddress) return "buffer device addresses";
+  if (!f.v12.scalarBlockLayout) return "scalar block layout";
+  if (!f.v11.storageBuffer16BitAccess) return "16-bit storage";
+  if (!f.core.features.shaderInt64) return "64-bit integers";
+  return nullptr;
+}
+
+void read_memory(VkPhysicalDevice physical, DeviceFacts& facts) {
+  VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+  VkPhysicalDeviceMemoryProperties2 memory{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
+  if (facts.memory_budget) memory.pNext = &budget;
+  vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
+  for (uint32_t i = 0; i < memory.memoryProperties.memoryHeapCount; ++i) {
+    const VkMemoryHeap& heap = memory.memoryProperties.memoryHeaps[i];
+    if (!(heap.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) || heap.size <= facts.local_bytes) continue;
+    facts.local_bytes = heap.size;
+    facts.budget_bytes = facts.memory_budget ? budget.heapBudget[i] : heap.size;
+  }
+}
+
+DeviceFacts read_facts(VkPhysicalDevice physical) {
+  const auto extensions = extensions_of(physical);
+  VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
+  VkPhysicalDeviceVulkan11Properties v11{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES};
+  VkPhysicalDeviceDriverProperties driver{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
+  VkPhysicalDeviceSubgroupSizeControlProperties sizes{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};
+  properties.pNext = &v11;
+  v11.pNext = &driver;
+  VkPhysicalDeviceProperties2 version{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
+  vkGetPhysicalDeviceProperties2(physical, &version);
+  if (version.properties.apiVersion >= VK_API_VERSION_1_3 ||
+      has(extensions, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) {
+    driver.pNext = &sizes;
+  }
+  vkGetPhysicalDeviceProperties2(physical, &properties);
+  const VkPhysicalDeviceProperties& p = properties.properties;
+  DeviceFacts facts;
+  facts.name = p.deviceName;
+  facts.driver = std::string(driver.driverName) + " " + driver.driverInfo;
+  facts.discrete = p.deviceType == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
+  facts.software = p.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+  facts.api = p.apiVersion;
+  facts.subgroup = v11.subgroupSize;
+  facts.max_allocation = v11.maxMemoryAllocationSize;
+  facts.shared_bytes = p.limits.maxComputeSharedMemorySize;
+  facts.max_invocations = p.limits.maxComputeWorkGroupInvocations;
+  facts.timestamp_ns = p.limits.timestampPeriod;
+  facts.memory_budget = has(extensions, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+  Features features(extensions, p.apiVersion);
+  vkGetPhysicalDeviceFeatures2(physical, &features.core);
+  facts.subgroup_control = features.size_control.subgroupSizeControl &&
+                           features.size_control.computeFullSubgroups &&
+                           (sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
+  facts.int_dot = features.dot.shaderIntegerDotProduct;
+  facts.cooperative = features.cooperative.cooperativeMatrix && features.v12.shaderInt8 &&
+                      features.v12.shaderFloat16 && features.v12.storageBuffer8BitAccess;
+  read_memory(physical, facts);
+  return facts;
+}
+
+Result<std::vector<Candidate>> candidates() {
+  LAMINA_ASSIGN(const VkInstance vk, instance());
+  uint32_t n = 0;
+  LAMINA_VK_TRY(vkEnumeratePhysicalDevices(vk, &n, nullptr));
+  std::vector<VkPhysicalDevice> all(n);
+  LAMINA_VK_TRY(vkEnumeratePhysicalDevices(vk, &n, all.data()));
+  std::vector<Candidate> found;
+  for (VkPhysicalDevice physical : all) {
+    VkPhysicalDeviceProperties2 p{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
+    vkGetPhysicalDeviceProperties2(physical, &p);
+    if (p.properties.apiVersion < VK_API_VERSION_1_2) continue;
+    found.push_back({physical, read_facts(physical)});
+  }
+  const auto rank = [](const Candidate& c) {
+    return c.facts.discrete ? 0 : c.facts.software ? 2 : 1;
+  };
+  std::ranges::stable_sort(found, {}, rank);
+  return found;
+}
+
+}  // namespace
+
+Device::~Device() {
+  if (!device_) return;
+  vkDeviceWaitIdle(device_);
+  vkDestroyDevice(device_, nullptr);
+}
+
+Result<std::vector<DeviceFacts>> Device::list() {
+  LAMINA_ASSIGN(const auto found, candidates());
+  std::vector<DeviceFacts> facts;
+  for (const Candidate& c : found) facts.push_back(c.facts);
+  return facts;
+}
+
+Result<std::unique_ptr<Device>> Device::open(int index, const std::string& variant) {
+  LAMINA_ASSIGN(const auto found, candidates());
+  if (found.empty()) return make_error(Code::kUnsupported, "Vulkan finds no device with version 1.2");
+  if (index < 0 || static_cast<size_t>(index) >= found.size()) {
+    return make_error(Code::kInvalidArgument, "device %d: Vulkan has devices 0 to %zu", index,
+                      found.size() - 1);
+  }
+  std::unique_ptr<Device> device(new Device);
+  const Candidate& c = found[static_cast<size_t>(index)];
+  device->facts_ = c.facts;
+  LAMINA_TRY(device->create(c.physical, variant));
+  return device;
+}
+
+Result<void> Device::create(VkPhysicalDevice physical, const std::string& variant) {
+  physical_ = physical;
+  const auto available = extensions_of(physical);
+  Features features(available, facts_.api);
+  vkGetPhysicalDeviceFeatures2(physical, &features.core);
+  if (const char* missing = missing_feature(features)) {
+    return make_error(Code::kUnsupported, "Vulkan device %s lacks %s", quote(facts_.name).c_str(),
+                      missing);
+  }
+  features.core.features.robustBufferAccess = VK_FALSE;
+  if (variant.find("no-int-dot") != std::string::npos) facts_.int_dot = false;
+  if (variant.find("no-cooperative") != std::string::npos) facts_.cooperative = false;
+
+  uint32_t n = 0;
+  vkGetPhysicalDeviceQueueFamilyProperties(physical, &n, nullptr);
+  std::vector<VkQueueFamilyProperties> families(n);
+  vkGetPhysicalDeviceQueueFamilyProperties(physical, &n, families.data());
+  const auto family = std::ranges::find_if(
+      families, [](const auto& f) { return (f.queueFlags & VK_QUEUE_COMPUTE_BIT) != 0; });
+  if (family == families.end()) {
+    return make_error(Code::kUnsupported, "Vulkan device %s has no compute queue",
+                      quote(facts_.name).c_str());
+  }
+  queue_family_ = static_cast<uint32_t>(family - families.begin());
+  facts_.timestamp_bits = family->timestampValidBits;
+
+  std::vector<const char*> extensions;
+  for (const char* name :
+       {VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME,
+        VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME}) {
+    if (has(available, name)) extensions.push_back(name);
+  }
+  const float priority = 1.0f;
+  VkDeviceQueueCreateInfo queue{VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
+  queue.queueFamilyIndex = queue_family_;
+  queue.queueCount = 1;
+  queue.pQueuePriorities = &priority;
+  VkDeviceCreateInfo info{VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO};
+  info.pNext = &features.core;
+  info.queueCreateInfoCount = 1;
+  info.pQueueCreateInfos = &queue;
+  info.enabledExtensionCount = static_cast<uint32_t>(extensions.size());
+  info.ppEnabledExtensionNames = extensions.data();
+  LAMINA_VK_TRY(vkCreateDevice(physical, &info, nullptr, &device_));
+  vkGetDeviceQueue(device_, queue_family_, 0, &queue_);
+  VkPhysicalDeviceMemoryProperties2 memory{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
+  vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
+  memory_ = memory.memoryProperties;
+  return {};
+}
+
+int Device::memory_type(uint32_t allowed, VkMemoryPropertyFlags wanted,
+                        VkMemoryPropertyFlags nice) const {
+  int best = -1, best_score = -1;
+  for (uint32_t i = 0; i < memory_.memoryTypeCount; ++i) {
+    const VkMemoryPropertyFlags flags = memory_.memoryTypes[i].propertyFlags;
+    if (!(allowed >> i & 1) || (flags & wanted) != wanted) continue;
+    const int score = __builtin_popcount(flags & nice);
+    if (score > best_score) {
+      best = static_cast<int>(i);
+      best_score = score;
+    }
+  }
+  return best;
+}
+
+VkMemoryPropertyFlags Device::memory_flags(int type) const {
+  return memory_.memoryTypes[type].propertyFlags;
+}
+
+}  // namespace lamina::vulkan

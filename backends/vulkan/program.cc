@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/vulkan/program.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include "core/tensor/quantize.h"
+
+namespace lamina::vulkan {
+
+namespace {
+
+constexpr int32_t kMostVectorRows = 8;  // beyond that, tiles
+constexpr uint32_t kTileUnits = 32, kTileRows = 64;
+constexpr uint32_t kAttentionThreads = 128;
+
+uint32_t div_up_u32(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+
+uint32_t bytes_of(DType dtype) { return dtype == DType::kI8 ? 1 : dtype == DType::kF16 ? 2 : 4; }
+
+}  // namespace
+
+Bucket bucket_of(int32_t rows) {
+  if (rows <= 1) return {Way::kFused, rows};
+  if (rows > kMostVectorRows) {
+    int32_t n = static_cast<int32_t>(kTileRows);
+    while (n < rows) n *= 2;
+    return {Way::kTile, n};
+  }
+  return {Way::kRows, rows <= 2 ? 2 : rows <= 4 ? 4 : 8};
+}
+
+Program::Program(const Device& device, const ModelConfig& config, const std::string& variant,
+                 Pipelines& pipelines)
+    : facts_(device.facts()), config_(config), variant_(" " + variant + " "), pipelines_(pipelines) {}
+
+bool Program::variant_has(const char* word) const {
+  return variant_.find(std::string(" ") + word + " ") != std::string::npos;
+}
+
+uint32_t Program::variant_number(const char* key, uint32_t otherwise) const {
+  const auto at = variant_.find(std::string(" ") + key + "=");
+  if (at == std::string::npos) return otherwise;
+  return static_cast<uint32_t>(std::strtoul(variant_.c_str() + at + 2 + std::string(key).size(), nullptr, 10));
+}
+
+uint32_t Program::stride(Buffer b) const { return row_stride(widths_[static_cast<size_t>(b)]); }
+
+void Program::prepare(const std::vector<PlannedOp>& plan, const std::vector<DeviceWeight>& weights,
+                      const std::vector<uint64_t>& norms, const std::vector<uint64_t>& biases,
+                      const std::array<int32_t, kBuffers>& widths, const Addresses& addresses,
+                      const Limits& limits) {
+  plan_ = &plan;
+  weights_ = &weights;
+  norms_ = &norms;
+  biases_ = &biases;
+  widths_ = widths;
+  at_ = addresses;
+  limits_ = limits;
+  // Every bucket, rows and logit rows apart: pipelines are per op.
+  for (int32_t n = 1; n < 2 * limits.max_rows; n *= 2) {
+    (void)dispatches(std::min(n, limits.max_rows), std::min({n, limits.max_rows, limits.max_logit_rows}));
+  }
+}
+
+std::vector<Dispatch> Program::dispatches(int32_t rows, int32_t selected) const {
+  std::vector<Dispatch> list;
+  for (size_t i = 0; i < plan_->size(); ++i) {
+    const int32_t n = (*plan_)[i].selected ? selected : rows;
+    if (n > 0) add(list, i, bucket_of(n));
+  }
+  return list;
+}
+
+Shape Program::shape_of(const PlannedOp& op) const {
+  Shape s;
+  const WeightView& w = op.weight;
+  s[kThreads] = std::min(variant_number("threads", 256), facts_.max_invocations);
+  s[kSubgroup] = facts_.subgroup;
+  s[kCols] = static_cast<uint32_t>(w.cols);
+  s[kNOut] = static_cast<uint32_t>(op.kind == OpKind::kGateUpSilu ? w.rows / 2 : w.rows);
+  s[kUnits] = static_cast<uint32_t>((w.rows + 1) / 2);
+  s[kRowWords4] = static_cast<uint32_t>(w.row_bytes() / 16);
+  s[kBlock] = w.dtype == DType::kI8 ? static_cast<uint32_t>(activation_block(w)) : 128;
+  s[kGroup] = static_cast<uint32_t>(w.group);
+  s[kM] = 1;
+  s[kU] = variant_number("u", 2);
+  s[kHeadDim] = static_cast<uint32_t>(config_.head_dim);
+  s[kNHeads] = static_cast<uint32_t>(config_.n_heads);
+  s[kNKvHeads] = static_cast<uint32_t>(config_.n_kv_heads);
+  s.set(kEps, config_.rms_norm_eps);
+  s[kXStride] = op.in == Buffer::kNone ? 4 : stride(op.in);
+  s[kOutStride] = stride(op.out);
+  s[kNorm] = op.norm != nullptr;
+  s[kGather] = op.selected && (op.gather || op.kind == OpKind::kLogits) && op.gather;
+  s[kKvF32] = limits_.kv_f32;
+  s[kUnroll] = variant_number("unroll", 2);
+  s[kShuffle] = !variant_has("no-shuffle") && facts_.subgroup >= s[kBlock] / 4;
+  s[kBias] = op.bias != nullptr;
+  s[kValuesAt] = limits_.values_at;
+  s.set(kScale, 1.0f / std::sqrt(static_cast<float>(config_.head_dim)));
+  s[kMaxSplits] = limits_.max_splits;
+  return s;
+}
+
+// Whether a workgroup's copy of a row of x fits its shared memory.
+bool Program::fits_fused(const PlannedOp& op) const {
+  const auto row_bytes = static_cast<uint32_t>(op.weight.row_bytes());
+  const uint32_t needs = op.weight.dtype == DType::kI8
+                             ? 3 * row_bytes + 1024  // values, scales, each word's largest
+                             : row_bytes / bytes_of(op.weight.dtype) * 4 + 1024;
+  return needs <= facts_.shared_bytes && !variant_has("no-fused");
+}
+
+void Program::add(std::vector<Dispatch>& list, size_t i, Bucket bucket) const {
+  const PlannedOp& op = (*plan_)[i];
+  if (op.kind == OpKind::kAttention) return add_attention(list, op, bucket);
+  if (is_matmul(op.kind)) return add_matmul(list, i, bucket);
+  const bool embed = op.kind == OpKind::kEmbed;
+  Shape s = shape_of(op);
+  if (!embed) {
+    s[kCols] = static_cast<uint32_t>(widths_[static_cast<size_t>(op.in)]);
+    s[kRowWords4] = div_up_u32(s[kCols], 4);
+    s[kGather] = op.gather;
+  }
+  Dispatch d = dispatch(op, embed ? "embed_" + std::string(dtype_name(op.weight.dtype)) : "rms_norm", s);
+  d.matmul.weights = (*weights_)[i].values;
+  d.matmul.scales = (*weights_)[i].scales;
+  d.matmul.norm = (*norms_)[i];
+  d.x = static_cast<uint32_t>(bucket.rows);
+  list.push_back(d);
+}
+
+Dispatch Program::dispatch(const PlannedOp& op, const std::string& module, const Shape& shape) const {
+  Dispatch d{};
+  d.pipeline = pipelines_.request(module, shape);
+  d.kind = op.kind;
+  d.y = 1;
+  d.matmul = {};
+  d.matmul.x = op.in == Buffer::kNone ? 0 : at_.buffers[static_cast<size_t>(op.in)];
+  d.matmul.out = at_.buffers[static_cast<size_t>(op.out)];
+  d.matmul.xq = at_.xq;
+  d.matmul.xs = at_.xs;
+  d.matmul.head = at_.head;
+  d.matmul.rows = at_.rows;
+  d.matmul.pages = at_.pages;
+  d.matmul.selected = at_.selected;
+  d.matmul.rope = at_.rope;
+  d.push_bytes = sizeof(MatmulPush);
+  return d;
+}
+
+void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) const {
+  const PlannedOp& op = (*plan_)[i];
+  const std::string dtype(dtype_name(op.weight.dtype));
+  Shape s = shape_of(op);
+  Way way = bucket.way;
+  if (way == Way::kFused && !fits_fused(op)) way = Way::kRows;
+  if (way != Way::kFused) {
+    Dispatch rows = dispatch(op, "prepare_rows_" + dtype, s);
+    rows.matmul.norm = (*norms_)[i];
+    rows.x = static_cast<uint32_t>(bucket.rows);
+    list.push_back(rows);
+    s[kNorm] = 0;
+    s[kXStride] = 4;
+  }
+  const char* way_name = "_tile";
+  if (way == Way::kTile) {
+    s[kThreads] = 256;
+  } else {
+    s[kM] = static_cast<uint32_t>(way == Way::kFused ? 1 : bucket.rows);
+    if (bucket.rows > 2) s[kU] = 1;
+    way_name = way == Way::kFused ? "_fused" : "_rows";
+  }
+  const bool plain = op.weight.dtype == DType::kI8 && !facts_.int_dot;
+  Dispatch d = dispatch(op, std::string(op_name(op.kind)) + "_" + dtype + way_name + (plain ? "_plain" : ""), s);
+  d.matmul.weights = (*weights_)[i].values;
+  d.matmul.scales = (*weights_)[i].scales;
+  d.matmul.bias = (*biases_)[i];
+  d.matmul.norm = (*norms_)[i];
+  if (op.kind == OpKind::kQkvRope) d.matmul.keys = at_.keys[static_cast<size_t>(op.layer)];
+  d.weight_bytes = op.weight.value_bytes() + op.weight.scale_bytes();
+  if (way == Way::kTile) {
+    d.x = div_up_u32(s[kUnits], kTileUnits);
+    d.y = div_up_u32(static_cast<uint32_t>(bucket.rows), kTileRows);
+  } else {
+    d.x = div_up_u32(s[kUnits], s[kThreads] / s[kSubgroup] * s[kU]);
+  }
+  list.push_back(d);
+}
+
+void Program::add_attention(std::vector<Dispatch>& list, const PlannedOp& op, Bucket) const {
+  Shape s;
+  s[kThreads] = kAttentionThreads;
+  s[kSubgroup] = facts_.subgroup;
+  s[kHeadDim] = static_cast<uint32_t>(config_.head_dim);
+  s[kNHeads] = static_cast<uint32_t>(config_.n_heads);
+  s[kNKvHeads] = static_cast<uint32_t>(config_.n_kv_heads);
+  s[kXStride] = stride(op.in);
+  s[kOutStride] = stride(op.out);
+  s[kKvF32] = limits_.kv_f32;
+  s[kValuesAt] = limits_.values_at;
+  s.set(kScale, 1.0f / std::sqrt(static_cast<float>(config_.head_dim)));
+  s[kMaxSplits] = limits_.max_splits;
+  Dispatch d{};
+  d.pipeline = pipelines_.request("attention", s);
+  d.kind = op.kind;
+  d.indirect = true;
+  d.attention = {at_.buffers[static_cast<size_t>(op.in)], at_.buffers[static_cast<size_t>(op.out)],
+                 at_.head, at_.rows, at_.pages, at_.keys[static_cast<size_t>(op.layer)], at_.partial,
+                 at_.arrived};
+  d.push_bytes = sizeof(AttentionPush);
+  list.push_back(d);
+}
+
+}  // namespace lamina::vulkan

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model's step as dispatches: for each number of rows that a step is rounded up to, which pipelines
+// run with which addresses. Recorded into command buffers once.
+#pragma once
+
+#include <vector>
+
+#include "backends/vulkan/pipelines.h"
+#include "core/engine/backend.h"
+#include "core/engine/plan.h"
+
+namespace lamina::vulkan {
+
+struct DeviceWeight {
+  uint64_t values = 0;  // addresses; 0: not there
+  uint64_t scales = 0;
+};
+
+// What the dispatches point to.
+struct Addresses {
+  std::vector<uint64_t> buffers;  // by lamina::Buffer
+  uint64_t xq, xs, partial, arrived;
+  uint64_t head, rows, pages, selected, rope;
+  std::vector<uint64_t> keys;  // by layer
+};
+
+struct Limits {
+  int32_t max_rows, max_logit_rows;
+  uint32_t max_splits;
+  uint32_t values_at;  // elements from a layer's keys to its values
+  bool kv_f32;
+};
+
+struct Dispatch {
+  int pipeline;
+  uint32_t x, y;
+  bool indirect = false;  // sizes come from the step's head
+  OpKind kind;
+  uint64_t weight_bytes = 0;
+  union {
+    MatmulPush matmul;
+    AttentionPush attention;
+  };
+  uint32_t push_bytes;
+};
+
+// How a step of so many rows is computed.
+enum class Way : uint8_t { kFused, kRows, kTile };
+struct Bucket {
+  Way way;
+  int32_t rows;  // the step's rows, rounded up
+};
+Bucket bucket_of(int32_t rows);
+
+class Program {
+ public:
+  // Words of a variant string, see VulkanOptions.
+  Program(const Device& device, const ModelConfig& config, const std::string& variant,
+          Pipelines& pipelines);
+
+  // Asks for the pipelines of all buckets up to the limits. Everything pointed to outlives this.
+  void prepare(const std::vector<PlannedOp>& plan, const std::vector<DeviceWeight>& weights,
+               const std::vector<uint64_t>& norms, const std::vector<uint64_t>& biases,
+               const std::array<int32_t, kBuffers>& widths, const Addresses& addresses,
+               const Limits& limits);
+
+  // The dispatches of a step of `rows` rows, `selected` of which want logits (0: no logits at all).
+  std::vector<Dispatch> dispatches(int32_t rows, int32_t selected) const;
+
+ private:
+  void add(std::vector<Dispatch>& list, size_t op, Bucket bucket) const;
+  void add_matmul(std::vector<Dispatch>& list, size_t op, Bucket bucket) const;
+  void add_attention(std::vector<Dispatch>& list, const PlannedOp& op, Bucket bucket) const;
+  Dispatch dispatch(const PlannedOp& op, const std::string& module, const Shape& shape) const;
+  Shape shape_of(const PlannedOp& op) const;
+  bool fits_fused(const PlannedOp& op) const;
+  uint32_t stride(Buffer b) const;
+  bool variant_has(const char* word) const;
+  uint32_t variant_number(const char* key, uint32_t otherwise) const;
+
+  const DeviceFacts& facts_;
+  const ModelConfig& config_;
+  std::string variant_;
+  Pipelines& pipelines_;
+  const std::vector<PlannedOp>* plan_ = nullptr;
+  const std::vector<DeviceWeight>* weights_ = nullptr;  // by op
+  const std::vector<uint64_t>* norms_ = nullptr;
+  const std::vector<uint64_t>* biases_ = nullptr;
+  std::array<int32_t, kBuffers> widths_{};
+  Addresses at_;
+  Limits limits_{};
+};
+
+// Floats between rows of a buffer of that width: whole vectors are read.
+inline uint32_t row_stride(int32_t width) { return static_cast<uint32_t>((width + 15) / 16 * 16); }
+
+}  // namespace lamina::vulkan

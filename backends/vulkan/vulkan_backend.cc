@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/vulkan/vulkan_backend.h"
+
+#include <algorithm>
+#include <map>
+
+#include "backends/vulkan/kv_copy.h"
+#include "backends/vulkan/memory.h"
+#include "backends/vulkan/program.h"
+#include "core/tensor/quantize.h"
+
+namespace lamina {
+
+namespace vulkan {
+
+namespace {
+
+constexpr uint64_t kArena = uint64_t{1} << 30;  // weights share buffers of about that size
+constexpr uint32_t kSplitPositions = 128;       // of a split of attention, while there are few rows
+constexpr int32_t kSplitRows = 16;              // more rows than that keep the device busy unsplit
+constexpr uint32_t kMostSplits = 64;
+
+std::string features_text(const DeviceFacts& f) {
+  std::string text = "subgroup " + std::to_string(f.subgroup);
+  if (f.int_dot) text += ", int8 dot";
+  if (f.cooperative) text += ", cooperative matrix";
+  return text;
+}
+
+std::span<const std::byte> bytes_of(const void* p, size_t n) {
+  return {static_cast<const std::byte*>(p), n};
+}
+
+// Weights side by side in few buffers.
+class Arena {
+ public:
+  Result<uint64_t> place(const Device& device, uint64_t bytes, uint64_t rest) {
+    const uint64_t aligned = (bytes + 255) / 256 * 256;
+    if (buffers_.empty() || used_ + aligned > buffers_.back().size()) {
+      const uint64_t most = std::min(kArena, device.facts().max_allocation);
+      LAMINA_ASSIGN(DeviceBuffer b, DeviceBuffer::create(device, std::max(aligned, std::min(rest, most)),
+                                             Place::kDevice, "weights"));
+      buffers_.push_back(std::move(b));
+      used_ = 0;
+    }
+    offset_ = used_;
+    used_ += aligned;
+    return buffers_.back().address() + offset_;
+  }
+  const DeviceBuffer& buffer() const { return buffers_.back(); }
+  uint64_t offset() const { return offset_; }
+
+ private:
+  std::vector<DeviceBuffer> buffers_;
+  uint64_t used_ = 0, offset_ = 0;
+};
+
+class Backend final : public VulkanBackend {
+ public:
+  Backend(std::unique_ptr<Device> device, const VulkanOptions& options)
+      : device_(std::move(device)), options_(options), pipelines_(*device_) {}
+
+  ~Backend() override {
+    vkDeviceWaitIdle(device_->handle());
+    if (queries_) vkDestroyQueryPool(device_->handle(), queries_, nullptr);
+    if (fence_) vkDestroyFence(device_->handle(), fence_, nullptr);
+    if (pool_) vkDestroyCommandPool(device_->handle(), pool_, nullptr);
+  }
+
+  BackendInfo info() const override {
+    return {"vulkan", device_->facts().name + ", " + features_text(device_->facts())};
+  }
+
+  Result<void> prepare(const Graph& graph, const WeightMap& weights, const KvShape& kv,
+                       const RopeFrequencies& rope, int32_t max_rows,
+                       int32_t max_logit_rows) override {
+    LAMINA_CHECK(!program_);
+    if (max_rows < 1 || max_logit_rows < 1) {
+      return make_error(Code::kInvalidArgument, "max_rows %d and max_logit_rows %d must be positive",
+                        max_rows, max_logit_rows);
+    }
+    graph_ = graph;
+    rope_ = rope;
+    max_rows_ = max_rows;
+    max_logit_rows_ = max_logit_rows;
+    n_pages_ = kv.n_pages;
+    LAMINA_ASSIGN(plan_, make_plan(graph_, weights));
+    LAMINA_ASSIGN(transfer_, Transfer::create(*device_));
+    LAMINA_ASSIGN(kv_, KvMemory::create(*device_, graph_.config, kv));
+    LAMINA_TRY(transfer_->fill_zero(kv_.buffer()));
+    LAMINA_TRY(pipelines_.open(options_.pipeline_cache));
+    LAMINA_TRY(upload_weights());
+    LAMINA_TRY(allocate());
+    LAMINA_TRY(pipelines_.create());
+    return create_commands();
+  }
+
+  Result<void> submit(const Batch& batch) override {
+    LAMINA_CHECK(program_ != nullptr);
+    LAMINA_TRY(validate_batch(batch, graph_.config, n_pages_, max_rows_, max_logit_rows_));
+    if (pending_) LAMINA_TRY(wait());
+    LAMINA_TRY(load(batch));
+    LAMINA_ASSIGN(const VkCommandBuffer commands, recorded());
+    VkSubmitInfo info{VK_STRUCTURE_TYPE_SUBMIT_INFO};
+    info.commandBufferCount = 1;
+    info.pCommandBuffers = &commands;
+    LAMINA_VK_TRY(vkQueueSubmit(device_->queue(), 1, &info, fence_));
+    pending_ = true;
+    return {};
+  }
+
+  Result<StepOutput> read() override {
+    LAMINA_TRY(wait());
+    if (profiling_) LAMINA_TRY(add_times());
+    const auto vocab = static_cast<size_t>(graph_.config.vocab_size);
+    const auto width = static_cast<size_t>(graph_.buffer_width[static_cast<size_t>(Buffer::kLogits)]);
+    (void)vocab;
+    const auto stride = row_stride(static_cast<int32_t>(width));
+    const auto* from = readback_.as<const float>();
+    if (stride == width) return StepOutput{{from, static_cast<size_t>(n_selected_) * width}};
+    for (size_t i = 0; i < static_cast<size_t>(n_selected_); ++i) {
+      std::copy_n(from + i * stride, width, logits_.data() + i * width);
+    }
+    return StepOutput{{logits_.data(), static_cast<size_t>(n_selected_) * width}};
+  }
+
+  Result<void> export_kv(std::span<const int32_t> pages, int32_t n_positions,
+                         std::span<uint16_t> out) override {
+    LAMINA_TRY(check_pages(pages, n_positions));
+    LAMINA_CHECK(out.size() == kv_export_size(graph_.config, n_positions));
+    LAMINA_TRY(wait());
+    return kv_.export_positions(*transfer_, pages, n_positions, out);
+  }
+
+  Result<void> import_kv(std::span<const int32_t> pages, int32_t n_positions,
+                         std::span<const uint16_t> in) override {
+    LAMINA_TRY(check_pages(pages, n_positions));
+    LAMINA_CHECK(in.size() == kv_export_size(graph_.config, n_positions));
+    LAMINA_TRY(wait());
+    return kv_.import_positions(*transfer_, pages, n_positions, in);
+  }
+
+  MemoryUse memory() const override {
+    return {weight_bytes_, kv_.bytes(), activation_bytes_};
+  }
+
+  void set_profile(bool on) override {
+    profiling_ = on;
+    profile_.assign(kOpKinds, {});
+  }
+  const std::vector<ProfileEntry>& profile() const override { return profile_; }
+
+  Result<std::vector<std::byte>> pipeline_cache() const override { return pipelines_.cache_data(); }
+
+ private:
+  struct Recording {
+    VkCommandBuffer commands;
+    std::vector<Dispatch> dispatches;
+  };
+
+  Result<void> upload(const void* from, uint64_t bytes, uint64_t* address) {
+    LAMINA_ASSIGN(*address, arena_.place(*device_, bytes, to_upload_ - uploaded_));
+    LAMINA_TRY(transfer_->upload(bytes_of(from, bytes), arena_.buffer(), arena_.offset()));
+    uploaded_ += (bytes + 255) / 256 * 256;
+    if (options_.on_upload) options_.on_upload(uploaded_, to_upload_);
+    return {};
+  }
+
+  // Each tensor once, though several ops may read it (tied embeddings).
+  Result<void> upload_weights() {
+    std::map<const void*, uint64_t> done;
+    const auto pieces = [&](const auto& f) -> Result<void> {
+      for (size_t i = 0; i < plan_.size(); ++i) {
+        const PlannedOp& op = plan_[i];
+        const auto norm_bytes = op.norm ? static_cast<uint64_t>(graph_.buffer_width[static_cast<size_t>(op.in)]) * 4 : 0;
+        LAMINA_TRY(f(op.weight.values, op.weight.values ? op.weight.value_bytes() : 0, &weights_[i].values));
+        LAMINA_TRY(f(op.weight.scales, op.weight.scales ? op.weight.scale_bytes() : 0, &weights_[i].scales));
+        LAMINA_TRY(f(op.norm, norm_bytes, &norms_[i]));
+        LAMINA_TRY(f(op.bias, op.bias ? static_cast<uint64_t>(op.weight.rows) * 4 : 0, &biases_[i]));
+      }
+      return {};
+    };
+    weights_.resize(plan_.size());
+    norms_.resize(plan_.size());
+    biases_.resize(plan_.size());
+    const auto count = [&](const void* p, uint64_t bytes, uint64_t*) -> Result<void> {
+      if (p && done.emplace(p, 0).second) {
+        to_upload_ += (bytes + 255) / 256 * 256;
+        weight_bytes_ += bytes;
+      }
+      return {};
+    };
+    LAMINA_TRY(pieces(count));
+    done.clear();
+    const auto copy = [&](const void* p, uint64_t bytes, uint64_t* address) -> Result<void> {
+      if (!p) return {};
+      const auto found = done.find(p);
+      if (found != done.end()) {
+        *address = found->second;
+        return {};
+      }
+      LAMINA_TRY(upload(p, bytes, address));
+      done[p] = *address;
+      return {};
+    };
+    LAMINA_TRY(pieces(copy));
+    return transfer_->finish();
+  }
+
+  Result<void> allocate_one(DeviceBuffer& b, uint64_t bytes, const char* what) {
+    LAMINA_ASSIGN(b, DeviceBuffer::create(*device_, std::max<uint64_t>(bytes, 256), Place::kDevice, what));
+    activation_bytes_ += b.size();
+    return transfer_->fill_zero(b);
+  }
+
+  Result<void> allocate() {
+    const ModelConfig& c = graph_.config;
+    const auto rows = static_cast<uint64_t>((max_rows_ + 63) / 64 * 64);
+    Addresses at{};
+    for (int i = 0; i < kBuffers; ++i) {
+      const bool logits = i == static_cast<int>(Buffer::kLogits);
+      const uint64_t n = logits ? static_cast<uint64_t>(max_logit_rows_) : rows;
+      LAMINA_TRY(allocate_one(activations_[i],
+                              n * row_stride(graph_.buffer_width[static_cast<size_t>(i)]) * 4, "activations"));
+      at.buffers.push_back(activations_[i].address());
+    }
+    uint64_t widest = 0, blocks = 0;
+    for (const PlannedOp& op : plan_) {
+      if (!is_matmul(op.kind)) continue;
+      const WeightView& w = op.weight;
+      const bool i8 = w.dtype == DType::kI8;
+      widest = std::max<uint64_t>(widest, i8 ? w.row_bytes() : w.row_bytes() / dtype_bytes(w.dtype) * 4);
+      if (i8) blocks = std::max<uint64_t>(blocks, static_cast<uint64_t>(w.cols / activation_block(w) + 1));
+    }
+    const uint64_t few = static_cast<uint64_t>(std::min(max_rows_, kSplitRows));
+    const auto most = static_cast<uint32_t>((n_pages_ * kPageSize + static_cast<int32_t>(kSplitPositions) - 1) /
+                                            static_cast<int32_t>(kSplitPositions));
+    max_splits_ = std::clamp<uint32_t>(most, 1, kMostSplits);
+    LAMINA_TRY(allocate_one(xq_, rows * widest, "activations"));
+    LAMINA_TRY(allocate_one(xs_, rows * blocks * 4, "activations"));
+    LAMINA_TRY(allocate_one(partial_, few * static_cast<uint64_t>(c.n_heads) * max_splits_ *
+                                          static_cast<uint64_t>(c.head_dim + 2) * 4, "attention"));
+    LAMINA_TRY(allocate_one(arrived_, rows * static_cast<uint64_t>(c.n_kv_heads) * 4, "attention"));
+    LAMINA_TRY(lay_out_step(at));
+    at.xq = xq_.address();
+    at.xs = xs_.address();
+    at.partial = partial_.address();
+    at.arrived = arrived_.address();
+    for (int32_t layer = 0; layer < c.n_layers; ++layer) at.keys.push_back(kv_.keys(layer));
+
+    const auto logit_floats = static_cast<uint64_t>(max_logit_rows_) *
+                              row_stride(graph_.buffer_width[static_cast<size_t>(Buffer::kLogits)]);
+    LAMINA_ASSIGN(readback_, DeviceBuffer::create(*device_, logit_floats * 4, Place::kReadback, "logits"));
+    logits_.resize(logit_floats);
+    program_ = std::make_unique<Program>(*device_, graph_.config, options_.variant, pipelines_);
+    program_->prepare(plan_, weights_, norms_, biases_, graph_.buffer_width, at,
+                      {max_rows_, max_logit_rows_, max_splits_, kv_.values_at(), kv_.f32()});
+    return {};
+  }
+
+  Result<void> lay_out_step(Addresses& at) {
+    const auto rows = static_cast<uint64_t>(max_rows_);
+    const auto d = static_cast<uint64_t>(graph_.config.head_dim);
+    uint64_t size = sizeof(StepHead);
+    const auto take = [&](uint64_t bytes) {
+      const uint64_t offset = size;
+      size += (bytes + 63) / 64 * 64;
+      return offset;
+    };
+    rows_at_ = take(rows * sizeof(StepRow));
+    selected_at_ = take(static_cast<uint64_t>(max_logit_rows_) * 4);
+    rope_at_ = take(rows * d * 4);
+    most_pages_ = static_cast<uint64_t>(n_pages_) + rows;
+    pages_at_ = take(most_pages_ * 4);
+    LAMINA_ASSIGN(step_, DeviceBuffer::create(*device_, size, Place::kStep, "the step"));
+    at.head = step_.address();
+    at.rows = step_.address() + rows_at_;
+    at.selected = step_.address() + selected_at_;
+    at.rope = step_.address() + rope_at_;
+    at.pages = step_.address() + pages_at_;
+    return {};
+  }
+
+  Result<void> load(const Batch& batch) {
+    const auto d = static_cast<size_t>(graph_.config.head_dim);
+    auto* rows = step_.as<StepRow>(rows_at_);
+    auto* selected = step_.as<uint32_t>(selected_at_);
+    auto* pages = step_.as<int32_t>(pages_at_);
+    auto* rope = step_.as<float>(rope_at_);
+    rope_row_.resize(d);
+    page_starts_.clear();
+    uint64_t n_pages = 0;
+    std::vector<int32_t>& lengths = lengths_;
+    lengths.assign(batch.sequences.size(), 0);
+    for (const Row& row : batch.rows) {
+      int32_t& length = lengths[static_cast<size_t>(row.sequence)];
+      length = std::max(length, row.kv_index + 1);
+    }
+    int32_t longest = 0;
+    for (size_t i = 0; i < batch.sequences.size(); ++i) {
+      page_starts_.push_back(static_cast<int32_t>(n_pages));
+      const auto n = static_cast<uint64_t>((lengths[i] + kPageSize - 1) / kPageSize);
+      if (n_pages + n > most_pages_) {
+        return make_error(Code::kResourceExhausted, "a step's sequences hold more than %llu pages",
+                          static_cast<unsigned long long>(most_pages_));
+      }
+      std::copy_n(batch.sequences[i].pages.begin(), n, pages + n_pages);
+      n_pages += n;
+      longest = std::max(longest, lengths[i]);
+    }
+    n_rows_ = static_cast<int32_t>(batch.rows.size());
+    n_selected_ = 0;
+    for (int32_t r = 0; r < n_rows_; ++r) {
+      const Row& row = batch.rows[static_cast<size_t>(r)];
+      rows[r] = {row.token, row.kv_index, page_starts_[static_cast<size_t>(row.sequence)], r};
+      rope_.fill(row.position, rope_row_.data(), rope_row_.data() + d / 2);
+      std::copy_n(rope_row_.data(), d, rope + static_cast<size_t>(r) * d);
+      if (row.wants_logits) selected[n_selected_++] = static_cast<uint32_t>(r);
+    }
+    StepHead head{};
+    head.kv_heads = static_cast<uint32_t>(graph_.config.n_kv_heads);
+    head.attention_rows = static_cast<uint32_t>(n_rows_);
+    head.n_rows = static_cast<uint32_t>(n_rows_);
+    head.n_selected = static_cast<uint32_t>(n_selected_);
+    head.split_positions = 1u << 30;
+    head.splits = 1;
+    if (n_rows_ <= kSplitRows) {
+      const auto length = static_cast<uint32_t>(longest);
+      const uint32_t each = (length + max_splits_ - 1) / max_splits_;
+      head.split_positions = std::max(kSplitPositions, (each + 127) / 128 * 128);
+      head.splits = (length + head.split_positions - 1) / head.split_positions;
+    }
+    std::memcpy(step_.mapped(), &head, sizeof head);
+    return {};
+  }
+
+  Result<void> create_commands() {
+    VkCommandPoolCreateInfo pool{VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
+    pool.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
+    pool.queueFamilyIndex = device_->queue_family();
+    LAMINA_VK_TRY(vkCreateCommandPool(device_->handle(), &pool, nullptr, &pool_));
+    const VkFenceCreateInfo fence{VK_STRUCTURE_TYPE_FENCE_CREATE_INFO, nullptr, 0};
+    LAMINA_VK_TRY(vkCreateFence(device_->handle(), &fence, nullptr, &fence_));
+    return {};
+  }
+
+  // The command buffer for a step of so many rows, recorded when first needed.
+  Result<VkCommandBuffer> recorded() {
+    const int32_t rows = bucket_of(n_rows_).rows, selected = n_selected_ ? bucket_of(n_selected_).rows : 0;
+    const auto key = std::tuple(std::min(rows, (max_rows_ + 63) / 64 * 64),
+                                std::min(selected, max_logit_rows_), profiling_);
+    const auto found = recordings_.find(key);
+    if (found != recordings_.end()) {
+      current_ = &found->second;
+      return current_->commands;
+    }
+    Recording r;
+    r.dispatches = program_->dispatches(std::get<0>(key), std::get<1>(key));
+    VkCommandBufferAllocateInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO};
+    info.commandPool = pool_;
+    info.commandBufferCount = 1;
+    LAMINA_VK_TRY(vkAllocateCommandBuffers(device_->handle(), &info, &r.commands));
+    LAMINA_TRY(pipelines_.create());
+    LAMINA_TRY(record(r, std::get<1>(key)));
+    current_ = &(recordings_[key] = std::move(r));
+    return current_->commands;
+  }
+
+  void barrier(VkCommandBuffer commands, VkPipelineStageFlags to, VkAccessFlags access) const {
+    VkMemoryBarrier all{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
+    all.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT;
+    all.dstAccessMask = access;
+    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, to, 0, 1, &all, 0, nullptr, 0,
+                         nullptr);
+  }
+
+  Result<void> record(const Recording& r, int32_t selected) {
+    if (profiling_ && !queries_) {
+      VkQueryPoolCreateInfo info{VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO};
+      info.queryType = VK_QUERY_TYPE_TIMESTAMP;
+      info.queryCount = static_cast<uint32_t>(3 * plan_.size() + 2);
+      LAMINA_VK_TRY(vkCreateQueryPool(device_->handle(), &info, nullptr, &queries_));
+    }
+    const VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    LAMINA_VK_TRY(vkBeginCommandBuffer(r.commands, &begin));
+    uint32_t query = 0;
+    if (profiling_) {
+      vkCmdResetQueryPool(r.commands, queries_, 0, static_cast<uint32_t>(r.dispatches.size() + 1));
+      vkCmdWriteTimestamp(r.commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_, query++);
+    }
+    VkPipeline bound = VK_NULL_HANDLE;
+    for (const Dispatch& d : r.dispatches) {
+      const VkPipeline pipeline = pipelines_.at(d.pipeline);
+      if (pipeline != bound) vkCmdBindPipeline(r.commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
+      bound = pipeline;
+      vkCmdPushConstants(r.commands, pipelines_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, d.push_bytes,
+                         &d.matmul);
+      if (d.indirect)
+        vkCmdDispatchIndirect(r.commands, step_.handle(), 0);
+      else
+        vkCmdDispatch(r.commands, d.x, d.y, 1);
+      barrier(r.commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+              VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
+      if (profiling_) {
+        vkCmdWriteTimestamp(r.commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_, query++);
+      }
+    }
+    barrier(r.commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_READ_BIT);
+    if (selected > 0) {
+      const DeviceBuffer& logits = activations_[static_cast<size_t>(Buffer::kLogits)];
+      const VkBufferCopy copy{0, 0, logits.size() / static_cast<uint64_t>(max_logit_rows_) *
+                                        static_cast<uint64_t>(selected)};
+      vkCmdCopyBuffer(r.commands, logits.handle(), readback_.handle(), 1, &copy);
+      VkMemoryBarrier all{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
+      all.srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT;
+      all.dstAccessMask = VK_ACCESS_HOST_READ_BIT;
+      vkCmdPipelineBarrier(r.commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
+                           &all, 0, nullptr, 0, nullptr);
+    }
+    LAMINA_VK_TRY(vkEndCommandBuffer(r.commands));
+    return {};
+  }
+
+  Result<void> wait() {
+    if (!pending_) return {};
+    pending_ = false;
+    // Fences of short steps are met while looking: a wait in the kernel costs as much as a step.
+    VkResult status = VK_NOT_READY;
+    for (int i = 0; i < 2000 && status == VK_NOT_READY; ++i) {
+      status = vkGetFenceStatus(device_->handle(), fence_);
+    }
+    if (status == VK_NOT_READY) {
+      status = vkWaitForFences(device_->handle(), 1, &fence_, VK_TRUE, UINT64_MAX);
+    }
+    LAMINA_VK_TRY(status);
+    LAMINA_VK_TRY(vkResetFences(device_->handle(), 1, &fence_));
+    return {};
+  }
+
+  Result<void> add_times() {
+    const auto& list = current_->dispatches;
+    std::vector<uint64_t> times(list.size() + 1);
+    LAMINA_VK_TRY(vkGetQueryPoolResults(device_->handle(), queries_, 0, static_cast<uint32_t>(times.size()),
+                                        times.size() * 8, times.data(), 8,
+                                        VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
+    for (size_t i = 0; i < list.size(); ++i) {
+      ProfileEntry& e = profile_[static_cast<size_t>(list[i].kind)];
+      e.seconds += static_cast<double>(times[i + 1] - times[i]) * device_->facts().timestamp_ns * 1e-9;
+      e.weight_bytes += list[i].weight_bytes;
+      ++e.calls;
+    }
+    return {};
+  }
+
+  Result<void> check_pages(std::span<const int32_t> pages, int32_t n_positions) const {
+    const auto capacity = static_cast<int64_t>(pages.size()) * kPageSize;
+    if (n_positions < 0 || n_positions > capacity) {
+      return make_error(Code::kInvalidArgument, "KV: %d positions do not fit %zu pages", n_positions,
+                        pages.size());
+    }
+    for (int32_t page : pages) {
+      if (page < 0 || page >= n_pages_) {
+        return make_error(Code::kInvalidArgument, "KV: page %d, must be below %d", page, n_pages_);
+      }
+    }
+    return {};
+  }
+
+  std::unique_ptr<Device> device_;
+  VulkanOptions options_;
+  Pipelines pipelines_;
+  std::unique_ptr<Transfer> transfer_;
+  Graph graph_;
+  RopeFrequencies rope_;
+  int32_t max_rows_ = 0, max_logit_rows_ = 0, n_pages_ = 0;
+  uint32_t max_splits_ = 1;
+  std::vector<PlannedOp> plan_;
+  std::vector<DeviceWeight> weights_;
+  std::vector<uint64_t> norms_, biases_;
+  Arena arena_;
+  uint64_t to_upload_ = 0, uploaded_ = 0, weight_bytes_ = 0, activation_bytes_ = 0;
+  KvMemory kv_;
+  DeviceBuffer activations_[kBuffers], xq_, xs_, partial_, arrived_, step_, readback_;
+  uint64_t rows_at_ = 0, selected_at_ = 0, rope_at_ = 0, pages_at_ = 0, most_pages_ = 0;
+  std::unique_ptr<Program> program_;
+
+  VkCommandPool pool_ = VK_NULL_HANDLE;
+  VkFence fence_ = VK_NULL_HANDLE;
+  VkQueryPool queries_ = VK_NULL_HANDLE;
+  std::map<std::tuple<int32_t, int32_t, bool>, Recording> recordings_;
+  const Recording* current_ = nullptr;
+  bool pending_ = false, profiling_ = false;
+  int32_t n_rows_ = 0, n_selected_ = 0;
+  std::vector<int32_t> lengths_, page_starts_;
+  std::vector<float> rope_row_, logits_;
+  std::vector<ProfileEntry> profile_{kOpKinds};
+};
+
+}  // namespace
+
+}  // namespace vulkan
+
+Result<std::unique_ptr<VulkanBackend>> make_vulkan_backend(const VulkanOptions& options) {
+  LAMINA_ASSIGN(auto device, vulkan::Device::open(options.device, options.variant));
+  return std::unique_ptr<VulkanBackend>(new vulkan::Backend(std::move(device), options));
+}
+
+Result<std::vector<VulkanDeviceInfo>> vulkan_devices() {
+  LAMINA_ASSIGN(const auto all, vulkan::Device::list());
+  std::vector<VulkanDeviceInfo> infos;
+  for (const auto& f : all) {
+    infos.push_back({f.name, f.driver, vulkan::features_text(f), f.software, f.local_bytes, f.budget_bytes});
+  }
+  return infos;
+}
+
+}  // namespace lamina

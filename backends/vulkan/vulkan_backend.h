@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Llama on a GPU through Vulkan 1.2. Weights are copied to the device; a step is a command buffer
+// that was recorded once for its number of rows.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/engine/backend.h"
+
+namespace lamina {
+
+struct VulkanDeviceInfo {
+  std::string name;      // "NVIDIA H200"
+  std::string driver;    // "NVIDIA 580.159.04"
+  std::string features;  // "subgroup 32, int8 dot, cooperative matrix"
+  bool software = false;
+  uint64_t memory_bytes = 0;
+  uint64_t budget_bytes = 0;
+};
+
+struct VulkanOptions {
+  int device = 0;       // as vulkan_devices() counts
+  std::string variant;  // words that leave features out or tune kernels, for tests:
+                        // "no-int-dot no-shuffle no-fused u=1 unroll=4"
+  std::vector<std::byte> pipeline_cache;  // what pipeline_cache() gave on an earlier run
+  std::function<void(uint64_t done, uint64_t total)> on_upload;  // bytes of weights
+};
+
+class VulkanBackend : public Backend {
+ public:
+  struct ProfileEntry {
+    double seconds = 0.0;
+    uint64_t weight_bytes = 0;
+    uint64_t calls = 0;
+  };
+
+  // Times each kind of op of later steps; turning it on again clears it.
+  virtual void set_profile(bool on) = 0;
+  virtual const std::vector<ProfileEntry>& profile() const = 0;  // by OpKind
+
+  // To keep on disk for the next start; after prepare().
+  virtual Result<std::vector<std::byte>> pipeline_cache() const = 0;
+};
+
+// kUnsupported where there is no Vulkan or no usable device; the message says why.
+Result<std::unique_ptr<VulkanBackend>> make_vulkan_backend(const VulkanOptions& options);
+
+// Discrete devices first, software last.
+Result<std::vector<VulkanDeviceInfo>> vulkan_devices();
+
+}  // namespace lamina

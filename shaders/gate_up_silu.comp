@@ -1,0 +1,16 @@
+#version 460
+// SPDX-License-Identifier: Apache-2.0
+// out[m][i] = silu(gate) * up with gate = x[m] . weights[i] + bias[i], up = the same of row N_OUT + i;
+// silu(v) = v / (1 + e^-v). A unit is one gate row with its up row.
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "dot.glsl"
+#include "shapes.glsl"
+
+uvec2 unit_rows(uint unit) { return uvec2(unit, N_OUT + unit); }
+
+void store_unit(uint unit, uint m, float gate, float up) {
+  p.out_rows.v[m * OUT_STRIDE + unit] = gate / (1.0 + exp(-gate)) * up;
+}
+
+#include "matmul.glsl"

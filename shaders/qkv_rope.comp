@@ -1,0 +1,48 @@
+#version 460
+// SPDX-License-Identifier: Apache-2.0
+// q | k | v = x[m] . weights + bias; q and k are turned by rotary positions (Su et al., 2021; the
+// pairs are i and i + HEAD_DIM / 2); q goes to out, k and v to the cache. A unit is such a pair.
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+#include "dot.glsl"
+#include "shapes.glsl"
+#include "kv.glsl"
+
+const uint HALF = HEAD_DIM / 2;
+
+uvec2 unit_rows(uint unit) {
+  const uint row = unit / HALF * HEAD_DIM + unit % HALF;
+  return uvec2(row, row + HALF);
+}
+
+void store_kv(uint at, float v) {
+  if (KV_F32) {
+    p.keys.v[at] = floatBitsToUint(v);
+  } else {
+    Halves(uint64_t(p.keys)).v[at] = float16_t(v);
+  }
+}
+
+void store_unit(uint unit, uint m, float a, float b) {
+  const uint head = unit / HALF, i = unit % HALF;
+  const Row row = p.rows.v[m];
+  if (head < N_HEADS + N_KV_HEADS) {
+    const uint at = uint(row.rope_at) * HEAD_DIM + i;
+    const float c = p.rope.v[at], s = p.rope.v[at + HALF];
+    const float turned = a * c - b * s;
+    b = b * c + a * s;
+    a = turned;
+  }
+  if (head < N_HEADS) {
+    p.out_rows.v[m * OUT_STRIDE + head * HEAD_DIM + i] = a;
+    p.out_rows.v[m * OUT_STRIDE + head * HEAD_DIM + i + HALF] = b;
+    return;
+  }
+  const bool is_key = head < N_HEADS + N_KV_HEADS;
+  const uint kv_head = head - N_HEADS - (is_key ? 0 : N_KV_HEADS);
+  const uint at = kv_at(p.pages, row.pages_at, row.kv_index, kv_head) + i + (is_key ? 0 : VALUES_AT);
+  store_kv(at, a);
+  store_kv(at + HALF, b);
+}
+
+#include "matmul.glsl"
