@@ -2,6 +2,7 @@
 // What an engine must do. Implementations: backends/reference, backends/cpu, backends/vulkan.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
 
@@ -13,8 +14,9 @@
 namespace lamina {
 
 struct BackendInfo {
-  std::string name;    // "cpu", "reference", "vulkan"
-  std::string device;  // "AMD EPYC, 2 threads, avx512vnni"
+  std::string name;          // "cpu", "reference", "vulkan"
+  std::string device;        // "AMD EPYC, 2 threads, avx512vnni"
+  bool can_be_lost = false;  // with everything in its memory: the KV is worth a copy elsewhere
 };
 
 enum class KvDType : uint8_t { kF32, kF16, kI8 };  // i8: one f32 scale per position and head
@@ -66,6 +68,11 @@ class Backend {
 // What every backend checks before a step: ids, places and counts in range.
 Result<void> validate_batch(const Batch& batch, const ModelConfig& config, int32_t n_pages,
                             int32_t max_rows, int32_t max_logit_rows);
+
+// How many of n_positions, laid out from the first page on, lie in page number `page`.
+inline int32_t page_positions(int32_t n_positions, size_t page) {
+  return std::min(kPageSize, n_positions - static_cast<int32_t>(page) * kPageSize);
+}
 
 inline size_t kv_export_size(const ModelConfig& c, int32_t n_positions) {
   return static_cast<size_t>(c.n_layers) * 2 * static_cast<size_t>(c.kv_width()) *

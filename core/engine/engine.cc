@@ -6,6 +6,13 @@
 #include "core/engine/llama.h"
 
 namespace lamina {
+namespace {
+
+bool same_rotation(const RopeFrequencies& a, const RopeFrequencies& b) {
+  return a.inv_freq == b.inv_freq && a.attention_factor == b.attention_factor;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
                                                const ModelConfig& config, const WeightMap& weights,
@@ -51,6 +58,7 @@ Result<void> Engine::slide(Session& session) {
 }
 
 Result<bool> Engine::step(std::span<Session* const> sessions, const OnEvent& on_event) {
+  if (!has_backend()) return make_error(Code::kDevice, "the engine has given its device back");
   batch_.clear();
   std::vector<Session*> in_batch;
   int32_t rows_left = options_.max_rows;
@@ -131,15 +139,38 @@ Result<void> Engine::forward(std::span<const int32_t> ids, const OnLogits& on_lo
 }
 
 Result<void> Engine::adopt(Session& session, Engine& from) {
-  if (graph_.config != from.graph_.config) {
+  const auto read = [&](size_t page, std::span<uint16_t> kv) {
+    return from.backend().export_kv(session.pages().subspan(page, 1),
+                                    page_positions(session.n_cached(), page), kv);
+  };
+  LAMINA_ASSIGN(Received received, receive(session, session.n_cached(), read));
+  bind(session, std::move(received));
+  return {};
+}
+
+Result<Engine::Received> Engine::receive(const Session& session, int32_t n_positions,
+                                         const ReadPage& read) {
+  if (graph_.config != session.config()) {
     return make_error(Code::kInvalidArgument, "a session can't move to an engine of another model");
   }
-  std::vector<uint16_t> kv(kv_export_size(graph_.config, session.n_cached()));
-  LAMINA_TRY(from.backend_->export_kv(session.pages(), session.n_cached(), kv));
-  LAMINA_ASSIGN(const KvPages old, session.rebind(graph_.config, rope_, pool_.get()));
-  Result<void> imported = backend_->import_kv(session.pages(), session.n_cached(), kv);
-  if (!imported) session.drop_kv();
-  return imported;
+  const bool incomplete_sinks = session.n_evicted() > 0 && n_positions < kPageSize;
+  if (!same_rotation(rope_, session.rope()) || incomplete_sinks) n_positions = 0;
+  LAMINA_TRY(session.fits(options_.context, n_positions));
+  Received received{KvPages(pool_.get()), n_positions};
+  LAMINA_TRY(received.pages.reserve(n_positions));
+  std::vector<uint16_t> kv;
+  for (size_t page = 0; page < received.pages.pages().size(); ++page) {
+    const int32_t n = page_positions(n_positions, page);
+    kv.resize(kv_export_size(graph_.config, n));
+    LAMINA_TRY(read(page, kv));
+    LAMINA_TRY(backend().import_kv(received.pages.pages().subspan(page, 1), n, kv));
+  }
+  return received;
+}
+
+void Engine::bind(Session& session, Received received) {
+  session.rebind(graph_.config, rope_, options_.context, std::move(received.pages),
+                 received.n_positions);
 }
 
 }  // namespace lamina

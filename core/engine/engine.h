@@ -43,10 +43,31 @@ class Engine {
   using OnLogits = std::function<void(int32_t position, std::span<const float> logits)>;
   Result<void> forward(std::span<const int32_t> ids, const OnLogits& on_logits);
 
-  // Takes over a session that ran on `from`, with its KV: between two steps.
+  // Takes over a session that ran on `from`, with its KV: between two steps. On an error it stays
+  // where it is.
   Result<void> adopt(Session& session, Engine& from);
 
-  Backend& backend() { return *backend_; }
+  // The two halves of it. receive() fills pages of this engine with the first n_positions of the
+  // session's cache, which `read` gives page by page in the canonical form; it may keep fewer, and
+  // keeps none where this engine rotates keys by other frequencies. bind() moves the session.
+  struct Received {
+    KvPages pages;
+    int32_t n_positions;
+  };
+  using ReadPage = std::function<Result<void>(size_t page, std::span<uint16_t> kv)>;
+  Result<Received> receive(const Session& session, int32_t n_positions, const ReadPage& read);
+  void bind(Session& session, Received received);
+
+  // Gives back the device and its memory, e.g. after a loss. Sessions stay bound until they move;
+  // a step is kDevice from now on.
+  void drop_backend() { backend_.reset(); }
+  bool has_backend() const { return backend_ != nullptr; }
+
+  // REQUIRES: has_backend().
+  Backend& backend() {
+    LAMINA_CHECK(has_backend());
+    return *backend_;
+  }
   KvPool& pool() { return *pool_; }
   const Graph& graph() const { return graph_; }
   const RopeFrequencies& rope() const { return rope_; }

@@ -102,15 +102,15 @@ Result<std::optional<SlideWork>> Session::begin_slide() {
   if (finished() || options_.at_limit != AtLimit::kSlide || !full || n_pending() == 0) {
     return std::optional<SlideWork>();
   }
-  pages_.erase(1);
-  n_cached_ -= kPageSize;
-  n_evicted_ += kPageSize;
-  sink_turn_ += kPageSize;
   SlideWork work{pages_.pages()[0], pages_.pages()[0]};
   if (pages_.pool()->shared(work.from_page)) {
     LAMINA_ASSIGN(work.to_page, pages_.pool()->allocate());
     pages_.replace(0, work.to_page);
   }
+  pages_.erase(1);
+  n_cached_ -= kPageSize;
+  n_evicted_ += kPageSize;
+  sink_turn_ += kPageSize;
   return std::optional<SlideWork>(work);
 }
 
@@ -236,14 +236,35 @@ Result<Session> Session::fork() const {
   return copy;
 }
 
-Result<KvPages> Session::rebind(const ModelConfig& config, const RopeFrequencies& rope,
-                                KvPool* pool) {
-  KvPages moved(pool);
-  LAMINA_TRY(moved.reserve(n_cached_));
-  std::swap(moved, pages_);
+Result<void> Session::fits(int32_t context, int32_t n_positions) const {
+  const bool slides = options_.at_limit == AtLimit::kSlide;
+  // One that stops at the limit must have a place for every token of an answer in progress.
+  const int32_t needed =
+      slides || finished() ? n_positions : static_cast<int32_t>(tokens_.size());
+  const int32_t least = slides ? 3 * kPageSize : 2;
+  const int32_t usable = slides ? context / kPageSize * kPageSize : context;
+  if (usable >= std::max(needed, least)) return {};
+  return make_error(Code::kResourceExhausted,
+                    "the conversation needs %d positions, this engine's context has %d",
+                    std::max(needed, least), context);
+}
+
+KvPages Session::rebind(const ModelConfig& config, const RopeFrequencies& rope, int32_t context,
+                        KvPages pages, int32_t n_positions) {
+  LAMINA_CHECK(n_positions <= n_cached_);
+  LAMINA_CHECK(n_evicted_ == 0 || n_positions == 0 || n_positions >= kPageSize);
+  std::swap(pages, pages_);
+  if (n_positions == 0) {
+    drop_kv();
+  } else {
+    n_cached_ = n_before_ = n_positions;
+  }
   config_ = &config;
   rope_ = &rope;
-  return moved;
+  options_.context = std::min(options_.context, options_.at_limit == AtLimit::kSlide
+                                                    ? context / kPageSize * kPageSize
+                                                    : context);
+  return pages;
 }
 
 }  // namespace lamina

@@ -112,9 +112,13 @@ class Session {
 
   // Forgets the KV (it will be recomputed), e.g. after the device was lost. Tokens stay.
   void drop_kv();
-  // Moves to another engine of the same model: takes pages of `pool` for all cached positions and
-  // returns the old ones, from which the driver copies the contents (see Engine::adopt).
-  Result<KvPages> rebind(const ModelConfig& config, const RopeFrequencies& rope, KvPool* pool);
+  // Moves to another engine of the same model, whose `pages` hold the first n_positions of what is
+  // cached here and whose sequences have at most `context` positions; the rest is pending again.
+  // Returns the old pages. REQUIRES: fits(context, n_positions); see Engine::bind.
+  KvPages rebind(const ModelConfig& config, const RopeFrequencies& rope, int32_t context,
+                 KvPages pages, int32_t n_positions);
+  // kResourceExhausted when this session, with n_positions of its cache, can't go on in `context`.
+  Result<void> fits(int32_t context, int32_t n_positions) const;
 
   bool finished() const { return finish_ != FinishReason::kNone; }
   FinishReason finish_reason() const { return finish_; }
@@ -128,6 +132,8 @@ class Session {
     return static_cast<int32_t>(tokens_.size()) - n_cached_ - n_evicted_;
   }
   std::span<const int32_t> pages() const { return pages_.pages(); }
+  const ModelConfig& config() const { return *config_; }
+  const RopeFrequencies& rope() const { return *rope_; }
   const Sampler& sampler() const { return *sampler_; }
 
  private:
