@@ -57,7 +57,7 @@ Result<ExitCode> list(Console& console, const std::string& path) {
     LAMINA_TRY(console.write(key->text() + "  " + key->fingerprint() + safe_text(note) + "\n"));
     ++keys;
   }
-  if (keys == 0) console.note("No trusted keys in " + path);
+  if (keys == 0) console.note("No trusted keys in " + path + "; lamina trust add KEY adds one");
   return kExitOk;
 }
 

@@ -53,6 +53,9 @@ Result<ExitCode> run(Console& console, const Options& o) {
                       human_bytes(done).c_str()));
   console.note("  manifest   sha256 " + opened->sha256);
   console.note("  signature  " + signature_text(opened->signature));
+  if (opened->signature.kind == SignatureKind::kUnknownSigner) {
+    console.note("  if you do  lamina trust add " + opened->signature.signer.text());
+  }
   return kExitOk;
 }
 

@@ -125,6 +125,21 @@ std::vector<uint64_t> piece_sizes(const ModelConfig& c, const NamedShape& t, siz
   return {vector ? width(t.shape.cols) : total};
 }
 
+// Says what else a folder is that is no checkpoint.
+Result<void> check_folder(const std::string& folder) {
+  const char* path = folder.c_str();
+  if (!is_directory(folder)) {
+    const char* what =
+        file_exists(folder) ? "is a file; the checkpoint's folder is needed" : "no such folder";
+    return make_error(Code::kNotFound, "%s: %s", path, what);
+  }
+  if (file_exists(join_path(folder, "config.json"))) return {};
+  const bool converted = file_exists(join_path(folder, "manifest.json"));
+  return make_error(
+      Code::kNotFound, "%s holds no config.json: %s", path,
+      converted ? "it seems to be a converted model already" : "it is no Hugging Face checkpoint");
+}
+
 }  // namespace
 
 Result<void> TensorSource::read(uint64_t begin, std::span<float> out,
@@ -168,9 +183,7 @@ uint64_t TensorSource::source_bytes() const {
 }
 
 Result<Checkpoint> Checkpoint::open(const std::string& folder, const LogSink& log) {
-  if (!is_directory(folder)) {
-    return make_error(Code::kNotFound, "%s: no such folder", folder.c_str());
-  }
+  LAMINA_TRY(check_folder(folder));
   Checkpoint c;
   c.folder_ = folder;
   LAMINA_TRY(c.read_config(folder));

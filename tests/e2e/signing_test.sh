@@ -49,9 +49,13 @@ exits 4 "a signer whom nobody trusts"
 lamina inspect model --json
 same "$(json signature) $(json signer)" "unknown_signer $mine" "inspect of a signed model"
 
+lamina verify model
+says 'lamina trust add ed25519:' "verify of a signed model"
+
 # The list of trusted keys.
 lamina trust
 exits 0 "trust"
+says 'lamina trust add' "trust with no keys"
 silent_stdout "trust with no keys"
 lamina trust add mine.pub --note 'my own'
 exits 0 "trust add"

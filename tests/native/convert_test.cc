@@ -292,12 +292,14 @@ TEST_F(Convert, NamesWhatIsMissing) {
     o.source = dir / "copy";
     return refused(o).message;
   };
-  EXPECT_THAT(without("config.json"), HasSubstr("config.json"));
+  EXPECT_THAT(without("config.json"), HasSubstr("no config.json: it is no Hugging Face"));
   EXPECT_THAT(without("tokenizer.json"), HasSubstr("tokenizer.json"));
   EXPECT_THAT(without("model.safetensors"), HasSubstr("model.safetensors"));
   ConvertOptions o = options();
   o.source = dir / "nowhere";
-  EXPECT_THAT(refused(o).message, HasSubstr("nowhere"));
+  EXPECT_THAT(refused(o).message, HasSubstr("nowhere: no such folder"));
+  o.source = dir / "source/config.json";
+  EXPECT_THAT(refused(o).message, HasSubstr("is a file"));
 
   CheckpointSpec spec;
   spec.edit = [](RawTensor& t) { return t.name != "model.layers.2.mlp.down_proj.weight"; };
@@ -402,6 +404,10 @@ TEST_F(Convert, ForceReplacesAModel) {
   ConvertOptions o = options();
   ASSERT_TRUE(convert(o));
   EXPECT_THAT(convert(o).error().message, HasSubstr("--force replaces it"));
+  ConvertOptions again = options();
+  again.source = o.destination;
+  again.destination = dir / "twice";
+  EXPECT_THAT(convert(again).error().message, HasSubstr("converted model already"));
   const auto before = files_below(o.destination);
   o.force = true;
   o.dtype = DType::kF16;
