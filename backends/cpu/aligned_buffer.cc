@@ -15,7 +15,9 @@ namespace lamina::cpu {
 namespace {
 
 constexpr size_t kAlignment = 64;
+#if defined(__linux__)
 constexpr size_t kHugePage = size_t{2} << 20;
+#endif
 
 }  // namespace
 

@@ -80,7 +80,11 @@ CpuFeatures detect() {
 
 CpuFeatures detect() {
   CpuFeatures f;
+#if defined(__wasm__)
+  f.name = "WebAssembly";
+#else
   f.name = "CPU";
+#endif
   return f;
 }
 

@@ -8,8 +8,8 @@ namespace lamina::cpu {
 
 namespace {
 
-constexpr const char* kNames[] = {"avx512vnni", "avx2",    "neon_dotprod",
-                                  "neon",       "wasm128", "scalar"};
+constexpr const char* kNames[] = {"avx512vnni",   "avx2",    "neon_dotprod", "neon",
+                                  "wasm_relaxed", "wasm128", "scalar"};
 
 std::string join_names(const std::vector<const KernelTable*>& tables) {
   std::string out;
@@ -29,6 +29,9 @@ std::vector<const KernelTable*> available_kernels() {
   if (f.neon_dotprod) out.push_back(&kNeonDotprodKernels);
   out.push_back(&kNeonKernels);
 #elif defined(__wasm_simd128__)
+#if defined(LAMINA_WASM_RELAXED)
+  out.push_back(&kWasmRelaxedKernels);
+#endif
   out.push_back(&kWasm128Kernels);
 #endif
   out.push_back(&kScalarKernels);

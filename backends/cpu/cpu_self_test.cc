@@ -127,7 +127,7 @@ class SelfTest {
           const float want = product(weights + r * stride, q + t * stride, sx + t * blocks,
                                      scales.data() + r * shape.scales_per_row(), cols, block,
                                      group != 0);
-          if (!same(out[t * kStripRows + r], want)) return false;
+          if (out[t * kStripRows + r] != want) return false;
         }
       }
     }
@@ -159,15 +159,6 @@ class SelfTest {
       sum = std::fma(grouped ? sx[b] * sw[b] : sx[b], static_cast<float>(acc), sum);
     }
     return grouped ? sum : sum * sw[0];
-  }
-
-  // To the bit; WebAssembly has no fma.
-  static bool same(float got, float want) {
-#if defined(__wasm__)
-    return close(got, want, 100.0);
-#else
-    return got == want;
-#endif
   }
 
   bool matmul_float(bool f16) {

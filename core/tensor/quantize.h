@@ -8,7 +8,7 @@
 //     per-row weights:  y = sw[row] * (sum over b, in order, of fma(sx[b], float(acc[b]), ...))
 //     grouped weights:  y = sum over b, in order, of fma(sx[b] * sw[row][b], float(acc[b]), ...)
 // Starting from 0.0f. Whoever keeps that order gets the same bits for any batch, tile or thread
-// count. WebAssembly has no fma and may differ by rounding.
+// count; WebAssembly too, whose kernels make up the fma that it lacks.
 #pragma once
 
 #include <cstdint>

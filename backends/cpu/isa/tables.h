@@ -15,6 +15,7 @@ extern const KernelTable kNeonKernels;
 extern const KernelTable kNeonDotprodKernels;
 #elif defined(__wasm_simd128__)
 extern const KernelTable kWasm128Kernels;
+extern const KernelTable kWasmRelaxedKernels;  // of builds with LAMINA_WASM_RELAXED
 #endif
 
 }  // namespace lamina::cpu

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// SIMD128, which every browser of today has.
+#include "backends/cpu/isa/simd_wasm128.h"
+#include "backends/cpu/isa/tables.h"
+#include "backends/cpu/isa/whole_blocks.h"
+
+namespace lamina::cpu {
+
+namespace {
+
+constexpr int kPrefetchBytes = 0;
+constexpr int kPanelVecs = 2;  // 8 accumulators, 2 weights in halves, a broadcast in halves, of 16
+constexpr int kGemmRows = 4;
+constexpr int kGemmColumns = 1024;
+constexpr int kGemmFrom = 5;
+constexpr int kPairTile = 4;
+constexpr int kPairVecs = 2;
+
+}  // namespace
+
+#include "backends/cpu/isa/kernels.inl"
+
+const KernelTable kWasm128Kernels = kernel_table("wasm128");
+
+}  // namespace lamina::cpu

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// SIMD128 with relaxed SIMD: for engines that have it, and have it right (cpu_self_test).
+#define LAMINA_RELAXED_LANES
+#include "backends/cpu/isa/simd_wasm128.h"
+#include "backends/cpu/isa/tables.h"
+#include "backends/cpu/isa/whole_blocks.h"
+
+namespace lamina::cpu {
+
+namespace {
+
+constexpr int kPrefetchBytes = 0;
+constexpr int kPanelVecs = 2;  // 8 accumulators, 2 weights in halves, a broadcast in halves, of 16
+constexpr int kGemmRows = 4;
+constexpr int kGemmColumns = 1024;
+constexpr int kGemmFrom = 5;
+constexpr int kPairTile = 4;
+constexpr int kPairVecs = 2;
+
+}  // namespace
+
+#include "backends/cpu/isa/kernels.inl"
+
+const KernelTable kWasmRelaxedKernels = kernel_table("wasm_relaxed");
+
+}  // namespace lamina::cpu

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Compiles the CPU kernels and their tests to WebAssembly, once for SIMD128 and once with relaxed
+# SIMD beside it, and runs them in Node. Prints "skipped: why" for what cannot be run here.
+#   tests/cross/wasm.sh [BUILD_FOLDER]      default: build/wasm
+#   NODE=/path/to/node tests/cross/wasm.sh  a Node 22 or newer has relaxed SIMD
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. tools/packages.sh
+
+build=${1:-build/wasm}
+node=${NODE:-node}
+
+skip() {
+  echo "skipped: WebAssembly: $1"
+  exit 0
+}
+
+version=
+for v in 19 22; do
+  if command -v "clang++-$v" && ls /usr/lib/llvm-$v/lib/clang/*/lib/wasi; then version=$v; fi
+done >/dev/null 2>&1
+packages='clang-22 lld-22 libc++-22-dev-wasm32 libc++abi-22-dev-wasm32 libclang-rt-22-dev-wasm32'
+[ -n "$version" ] || skip "no clang with wasm32 libraries (Debian: $packages)"
+[ -f /usr/lib/wasm32-wasi/libc++.a ] || skip "libc++ for wasm32 is missing (Debian: $packages)"
+[ -f /usr/lib/wasm32-wasi/libc.a ] || skip "its libc is missing (Debian: wasi-libc)"
+command -v "wasm-ld-$version" >/dev/null || skip "wasm-ld-$version is missing (Debian: lld-$version)"
+command -v "$node" >/dev/null || skip "no node to run it"
+command -v ninja >/dev/null || skip "no ninja (Debian: ninja-build)"
+[ -f /usr/src/googletest/CMakeLists.txt ] ||
+  skip "GoogleTest's sources are missing (Debian: googletest)"
+[ -f /usr/include/nlohmann/json.hpp ] ||
+  skip "nlohmann/json.hpp is missing (Debian: nlohmann-json3-dev)"
+
+# try NAME RELAXED
+try() {
+  local folder=$build/$1 status=0
+  quietly "$folder-configure.log" cmake -G Ninja -S tests/cross -B "$folder" \
+    -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/toolchain-wasm32.cmake" -DCMAKE_BUILD_TYPE=Release \
+    -DLAMINA_WASM_RELAXED="$2"
+  quietly "$folder-build.log" cmake --build "$folder" --target test_wasm
+  "$node" --no-warnings tests/cross/wasi.mjs "$folder/test_wasm.wasm" >"$folder.log" 2>&1 ||
+    status=$?
+  case $status in
+    0) echo "WebAssembly, $1: $(awk '/^\[  PASSED  \]/ { print $4 }' "$folder.log") passed" ;;
+    77) echo "WebAssembly, $1: built, not run: $("$node" --version) lacks instructions it needs" ;;
+    *)
+      tail -n 60 "$folder.log" >&2
+      return 1
+      ;;
+  esac
+}
+
+try simd128 OFF
+try relaxed ON
