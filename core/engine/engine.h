@@ -68,6 +68,10 @@ class Engine {
     LAMINA_CHECK(has_backend());
     return *backend_;
   }
+  const Backend& backend() const {
+    LAMINA_CHECK(has_backend());
+    return *backend_;
+  }
   KvPool& pool() { return *pool_; }
   const Graph& graph() const { return graph_; }
   const RopeFrequencies& rope() const { return rope_; }

@@ -49,6 +49,7 @@ class Survivor {
 
   // The one in use. It has no backend after a loss that nothing could take the place of.
   Engine& engine() { return *engine_; }
+  const Engine& engine() const { return *engine_; }
   uint64_t snapshot_bytes() const;
 
  private:

@@ -28,11 +28,12 @@ double AnswerStats::tokens_per_second() const {
   return rate(generated_tokens - 1, rest_seconds);
 }
 
-Result<AnswerStats> run_answer(Console& console, Engine& engine, Session& session,
+Result<AnswerStats> run_answer(Console& console, Survivor& survivor, Session& session,
                                std::span<const int32_t> prompt, const AnswerOptions& options,
                                const OnToken& on_token) {
   AnswerStats stats;
   const Clock::time_point start = Clock::now();
+  survivor.begin_answer();
   LAMINA_TRY(session.set_prompt(prompt, options));
   stats.prompt_tokens = static_cast<int32_t>(prompt.size());
   stats.reused_tokens = session.reused_tokens();
@@ -52,10 +53,10 @@ Result<AnswerStats> run_answer(Console& console, Engine& engine, Session& sessio
         break;
       }
       const bool first = session.n_generated() == 0;
-      if (first && prompt.size() > static_cast<size_t>(engine.options().max_rows)) {
+      if (first && prompt.size() > static_cast<size_t>(survivor.engine().options().max_rows)) {
         bar.set(prompt.size() - static_cast<size_t>(session.n_pending()), prompt.size());
       }
-      LAMINA_ASSIGN(const bool worked, engine.step(sessions, [&](Session&, const TokenEvent& e) {
+      LAMINA_ASSIGN(const bool worked, survivor.step(sessions, [&](Session&, const TokenEvent& e) {
         if (first) {
           stats.first_token_seconds = seconds_since(start);
           bar.erase();

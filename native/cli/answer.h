@@ -25,15 +25,18 @@ struct AnswerStats {
   double tokens_per_second() const;  // after the first; 0 with fewer than two
 };
 
-// Runs the session's answer to `prompt`. The first interrupt cancels the answer; its flag is left
-// set. An error of `on_token` ends the answer and is returned.
+// Runs the session's answer to `prompt`, whatever happens to the device. The first interrupt
+// cancels the answer; its flag is left set. An error of `on_token` ends the answer and is returned.
 using OnToken = std::function<Result<void>(const TokenEvent&)>;
-Result<AnswerStats> run_answer(Console& console, Engine& engine, Session& session,
+Result<AnswerStats> run_answer(Console& console, Survivor& survivor, Session& session,
                                std::span<const int32_t> prompt, const AnswerOptions& options,
                                const OnToken& on_token);
 
-// What is told about it on stderr, and the same as members of an open JSON object.
-void print_summary(Console& console, const Host& host, const AnswerStats& stats);
-void write_summary(JsonWriter& json, const Host& host, const AnswerStats& stats);
+// What is told about it on stderr, and the same as members of an open JSON object. The backend is
+// the one that the answer ended on. REQUIRES: the survivor's engine has a backend.
+void print_summary(Console& console, const Host& host, const Survivor& survivor,
+                   const AnswerStats& stats);
+void write_summary(JsonWriter& json, const Host& host, const Survivor& survivor,
+                   const AnswerStats& stats);
 
 }  // namespace lamina::cli

@@ -29,12 +29,13 @@ struct Options {
 
 class Chat {
  public:
-  Chat(Console& console, Host& host, Conversation conversation, Session session,
-       SamplingFlags sampling, std::unique_ptr<LineEditor> editor)
+  Chat(Console& console, Host& host, Survivor& survivor, Session& session,
+       Conversation conversation, SamplingFlags sampling, std::unique_ptr<LineEditor> editor)
       : console_(console),
         host_(host),
+        survivor_(survivor),
+        session_(session),
         conversation_(std::move(conversation)),
-        session_(std::move(session)),
         sampling_(std::move(sampling)),
         editor_(std::move(editor)) {}
 
@@ -61,6 +62,7 @@ class Chat {
   Result<void> help();
   Result<void> save(const std::string& path);
   Result<void> load(const std::string& path);
+  Result<void> backend(const std::string& kind);
   Result<void> set_number(const char* name, float& value, float low, float high,
                           const std::string& text);
   Result<void> set_integer(const char* name, int32_t& value, int32_t low, int32_t high,
@@ -68,8 +70,9 @@ class Chat {
 
   Console& console_;
   Host& host_;
+  Survivor& survivor_;
+  Session& session_;
   Conversation conversation_;
-  Session session_;
   SamplingFlags sampling_;
   std::unique_ptr<LineEditor> editor_;
   std::optional<AnswerStats> last_;
@@ -86,10 +89,10 @@ Result<ExitCode> Chat::run() {
     if (message->text.find_first_not_of(" \t\r\n") == std::string::npos) continue;
     const Result<void> done = message->is_command ? command(message->text) : ask(message->text);
     if (done) continue;
-    // A trouble with one message is told and the conversation goes on; a lost device or output
-    // ends it.
-    const Code code = done.error().code;
-    if (code == Code::kDevice || (code == Code::kIo && !console_.flush())) return done.error();
+    // A trouble with one message is told and the conversation goes on; a device lost for good or a
+    // lost output ends it.
+    const bool mute = done.error().code == Code::kIo && !console_.flush();
+    if (mute || !survivor_.engine().has_backend()) return done.error();
     console_.error(done.error().message);
   }
   return exit_code_;
@@ -144,7 +147,7 @@ Result<void> Chat::ask(const std::string& message) {
   const auto turn = [&]() -> Result<AnswerStats> {
     LAMINA_ASSIGN(const AnswerOptions options, answer_options(sampling_));
     LAMINA_ASSIGN(const std::vector<int32_t> ids, conversation_.prompt_ids());
-    return run_answer(console_, *host_.engine, session_, ids, options, on_token);
+    return run_answer(console_, survivor_, session_, ids, options, on_token);
   };
   const Result<AnswerStats> stats = turn();
   interrupted() = false;
@@ -166,7 +169,7 @@ Result<void> Chat::ask(const std::string& message) {
         "oldest part and goes on.)");
   }
   if (stats->finish == FinishReason::kCancelled) console_.note("(stopped)");
-  if (console_.verbosity() >= 1) print_summary(console_, host_, *stats);
+  if (console_.verbosity() >= 1) print_summary(console_, host_, survivor_, *stats);
   return {};
 }
 
@@ -209,10 +212,12 @@ std::vector<Chat::Command> Chat::commands() {
        [this](const std::string& path) { return save(path); }},
       {"/load", "FILE", "go on with a saved conversation",
        [this](const std::string& path) { return load(path); }},
+      {"/backend", "NAME", "go on with cpu, reference or vulkan; without NAME say which",
+       [this](const std::string& kind) { return backend(kind); }},
       {"/stats", "", "speed and memory of the last answer",
        [this](const std::string&) -> Result<void> {
          if (last_)
-           print_summary(console_, host_, *last_);
+           print_summary(console_, host_, survivor_, *last_);
          else
            console_.note("(no answer yet)");
          return {};
@@ -260,6 +265,27 @@ Result<void> Chat::load(const std::string& path) {
   return {};
 }
 
+Result<void> Chat::backend(const std::string& kind) {
+  const auto current = [this] {
+    const BackendInfo info = survivor_.engine().backend().info();
+    return info.name + " (" + safe_text(info.device) + ")";
+  };
+  if (kind.empty() || kind == host_.kind) {
+    console_.note("(" + std::string(kind.empty() ? "" : "already ") + "on " + current() + ", " +
+                  host_.why + ")");
+    return {};
+  }
+  Result<void> switched = switch_backend(host_, survivor_, kind, "asked for by /backend");
+  if (!switched) {
+    Error error = std::move(switched).error();
+    error.message = "/backend: " + error.message + "; still on " + host_.kind;
+    return error;
+  }
+  console_.note("(now on " + current() +
+                format(", %d tokens of the conversation came along)", session_.n_cached()));
+  return {};
+}
+
 Result<void> Chat::set_number(const char* name, float& value, float low, float high,
                               const std::string& text) {
   if (!text.empty()) {
@@ -300,16 +326,18 @@ Result<ExitCode> run(Console& console, const Options& o) {
                       host->choice.directory.c_str());
   }
   conversation.set_system(o.system);
+  const std::unique_ptr<Survivor> survivor = make_survivor(console, *host);
   LAMINA_ASSIGN(
-      Session session,
-      host->engine->new_session(host->tokenizer.get(), o.slide ? AtLimit::kSlide : AtLimit::kStop));
+      Session* const session,
+      survivor->new_session(host->tokenizer.get(), o.slide ? AtLimit::kSlide : AtLimit::kStop));
   const bool terminal = console.stdin_is_terminal();
   if (terminal) {
     console.note(safe_text(host->model->manifest.name) + " on " +
-                 host->engine->backend().info().name + ". /help lists commands, Ctrl-D leaves.");
+                 survivor->engine().backend().info().name +
+                 ". /help lists commands, Ctrl-D leaves.");
   }
   const std::string history = o.no_history ? "" : join_path(state_directory(), "chat_history");
-  Chat chat(console, *host, std::move(conversation), std::move(session), o.sampling,
+  Chat chat(console, *host, *survivor, *session, std::move(conversation), o.sampling,
             terminal ? make_terminal_editor(history) : make_pipe_editor());
   return chat.run();
 }

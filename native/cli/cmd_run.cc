@@ -84,7 +84,7 @@ class Sink {
     return console_.flush();
   }
 
-  Result<void> finish(const Host& host, const AnswerStats& stats) {
+  Result<void> finish(const Host& host, const Survivor& survivor, const AnswerStats& stats) {
     if (!o_.json && !o_.json_stream) {
       LAMINA_TRY(console_.write(safe_.finish()));
       const bool on_terminal = console_.stdout_is_terminal();
@@ -97,7 +97,7 @@ class Sink {
     json.member("text", text_).key("ids").begin_array();
     for (int32_t id : ids_) json.value(id);
     json.end_array();
-    write_summary(json, host, stats);
+    write_summary(json, host, survivor, stats);
     return console_.write(json.end_object().text() + "\n");
   }
 
@@ -116,17 +116,18 @@ Result<ExitCode> run(Console& console, const Options& o) {
   LAMINA_ASSIGN(const Prompt prompt, read_prompt(console, o, choice.demo));
   LAMINA_ASSIGN(const std::unique_ptr<Host> host, open_host(console, o.model, o.engine, 1));
   LAMINA_ASSIGN(const std::vector<int32_t> ids, prompt_ids(o, *host, prompt.text));
+  const std::unique_ptr<Survivor> survivor = make_survivor(console, *host);
   LAMINA_ASSIGN(
-      Session session,
-      host->engine->new_session(host->tokenizer.get(), o.slide ? AtLimit::kSlide : AtLimit::kStop));
+      Session* const session,
+      survivor->new_session(host->tokenizer.get(), o.slide ? AtLimit::kSlide : AtLimit::kStop));
   if (prompt.ours) console.note("No prompt given, so: " + prompt.text + "\n");
   Sink sink(console, o);
   LAMINA_ASSIGN(const AnswerStats stats,
-                run_answer(console, *host->engine, session, ids, answer,
+                run_answer(console, *survivor, *session, ids, answer,
                            [&](const TokenEvent& event) { return sink.token(event); }));
-  LAMINA_TRY(sink.finish(*host, stats));
+  LAMINA_TRY(sink.finish(*host, *survivor, stats));
   if (console.verbosity() >= 0 && !o.json) console.note("");
-  print_summary(console, *host, stats);
+  print_summary(console, *host, *survivor, stats);
   return stats.finish == FinishReason::kCancelled ? kExitInterrupted : kExitOk;
 }
 

@@ -3,55 +3,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 
-#include "backends/reference/reference_backend.h"
-#include "native/cli/flags.h"
-#include "native/platform/parallel.h"
 #include "native/platform/signals.h"
 
 namespace lamina::cli {
 namespace {
 
-constexpr int32_t kMaxContext = 1 << 24;
 constexpr int32_t kMaxRows = 512;
-
-// The fastest kernels that compute rightly here.
-Result<std::string> working_isa(Console& console) {
-  std::string last;
-  for (const std::string& isa : cpu_isas_available()) {
-    const Result<void> tested = cpu_self_test(isa);
-    if (tested) return isa;
-    console.warn("the " + isa + " kernels are not used: " + tested.error().message);
-    last = tested.error().message;
-  }
-  return make_error(Code::kDevice, "no kernels compute rightly on this machine: %s", last.c_str());
-}
-
-Result<ChosenBackend> choose_cpu(Console& console, const EngineFlags& flags, std::string why) {
-  CpuOptions options;
-  options.threads = flags.threads;
-  options.force_isa = forced_isa();
-  const bool forced = !options.force_isa.empty();
-  if (forced) {
-    why += "; LAMINA_FORCE_ISA asks for " + safe_text(options.force_isa);
-  } else {
-    LAMINA_ASSIGN(options.force_isa, working_isa(console));
-  }
-  const int processors = usable_processors();
-  if (options.threads > processors) {
-    console.warn(format("-t %d: there are only %d processors for it, more threads make it slower",
-                        options.threads, processors));
-  }
-  Result<std::unique_ptr<CpuBackend>> made = make_cpu_backend(options);
-  if (!made) {
-    Error error = made.error();
-    if (forced) error.message = "LAMINA_FORCE_ISA: " + error.message;
-    return error;
-  }
-  CpuBackend* const cpu = made->get();
-  return ChosenBackend{std::move(*made), cpu, std::move(why)};
-}
 
 int32_t context_of(Console& console, const EngineFlags& flags, const ModelConfig& config) {
   if (flags.context == 0) return config.max_positions;
@@ -65,54 +23,33 @@ int32_t context_of(Console& console, const EngineFlags& flags, const ModelConfig
   return flags.context;
 }
 
+Result<std::unique_ptr<Engine>> prepare(const Host& host, std::unique_ptr<Backend> backend) {
+  return Engine::create(std::move(backend), host.config(), host.model->weights, host.options);
+}
+
+// What --backend asks for, prepared. With "auto" the CPU also takes over where this model does not
+// fit the first choice.
+Result<void> open_engine(Console& console, const EngineFlags& flags, ChosenBackend chosen,
+                         Host& host) {
+  host.kind = chosen.kind;
+  host.why = chosen.why;
+  Result<std::unique_ptr<Engine>> made = prepare(host, std::move(chosen.backend));
+  if (!made && flags.backend == "auto" && chosen.kind != "cpu") {
+    host.why = "chosen because " + chosen.kind + " can't run this model: " + made.error().message;
+    LAMINA_ASSIGN(ChosenBackend cpu, make_backend(console, "cpu", flags));
+    host.kind = cpu.kind;
+    made = prepare(host, std::move(cpu.backend));
+  }
+  if (!made) {
+    Error error = made.error();
+    if (error.code == Code::kOutOfMemory) error.message += "; a smaller -c or --kv i8 needs less";
+    return error;
+  }
+  host.engine = std::move(*made);
+  return {};
+}
+
 }  // namespace
-
-void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool context) {
-  verb.option_defaults()->group("Engine");
-  choice_flag(verb, "--backend", flags.backend, {"auto", "cpu", "reference", "vulkan"},
-              "What computes; vulkan is not in this version, reference is slow and plain");
-  int_flag(verb, "--device", flags.device, 0, 1024, "Device of the backend");
-  int_flag(verb, "-t,--threads", flags.threads, 0, 256, "Threads; 0: the backend chooses");
-  if (context) {
-    int_flag(verb, "-c,--ctx-size", flags.context, 0, kMaxContext,
-             "Tokens of context; 0: the model's limit")
-        ->default_str("4096, or the model's limit if less");
-  }
-  choice_flag(verb, "--kv", flags.kv, {"f32", "f16", "i8"}, "Precision of the key/value cache");
-  choice_flag(verb, "--load", flags.load, {"auto", "mmap", "huge"},
-              "Map the shards, or read them into huge pages: slower to start, faster to run");
-}
-
-KvDType kv_dtype_of(const std::string& name) {
-  if (name == "f32") return KvDType::kF32;
-  return name == "i8" ? KvDType::kI8 : KvDType::kF16;
-}
-
-LoadMode load_mode_of(const std::string& name) {
-  if (name == "mmap") return LoadMode::kMap;
-  return name == "huge" ? LoadMode::kHuge : LoadMode::kAuto;
-}
-
-std::string forced_isa() {
-  const char* isa = std::getenv("LAMINA_FORCE_ISA");
-  return isa == nullptr ? "" : isa;
-}
-
-Result<ChosenBackend> choose_backend(Console& console, const EngineFlags& flags) {
-  if (flags.backend == "vulkan") {
-    return make_error(Code::kUnsupported, "--backend vulkan is not in this version; use cpu");
-  }
-  if (flags.device != 0) {
-    return make_error(Code::kInvalidArgument, "--device %d: there is only device 0, the processor",
-                      flags.device);
-  }
-  if (flags.backend == "reference") {
-    return ChosenBackend{make_reference_backend(), nullptr, "asked for by --backend"};
-  }
-  return choose_cpu(console, flags,
-                    flags.backend == "cpu" ? "asked for by --backend"
-                                           : "chosen because Vulkan is not in this version");
-}
 
 Result<std::unique_ptr<LoadedModel>> load_weights(Console& console, const std::string& directory,
                                                   const ModelFlags& model,
@@ -138,30 +75,56 @@ Result<std::unique_ptr<Host>> open_host(Console& console, const ModelFlags& mode
   const auto start = std::chrono::steady_clock::now();
   auto host = std::make_unique<Host>();
   LAMINA_ASSIGN(ChosenBackend chosen, choose_backend(console, engine));
-  host->why = std::move(chosen.why);
+  host->make_backend = [&console, engine](const std::string& kind) {
+    return make_backend(console, kind, engine);
+  };
   LAMINA_ASSIGN(host->choice, choose_model(model));
   LAMINA_ASSIGN(host->model, load_weights(console, host->choice.directory, model, engine));
   Result<Tokenizer> tokenizer = Tokenizer::from_json(host->model->tokenizer_json, "tokenizer.json");
   if (!tokenizer) return as_model_error(tokenizer.error());
   host->tokenizer = std::make_unique<Tokenizer>(std::move(*tokenizer));
 
-  EngineOptions options;
-  options.context = context_of(console, engine, host->config());
-  options.max_rows = kMaxRows;
+  host->options.context = context_of(console, engine, host->config());
+  host->options.max_rows = kMaxRows;
   const int32_t affordable = (16 << 20) / std::max(host->config().vocab_size, 1);
-  options.max_logit_rows = std::max(1, std::min({logit_rows, affordable, kMaxRows}));
-  options.kv_dtype = kv_dtype_of(engine.kv);
-  Result<std::unique_ptr<Engine>> made =
-      Engine::create(std::move(chosen.backend), host->config(), host->model->weights, options);
-  if (!made) {
-    Error error = made.error();
-    if (error.code == Code::kOutOfMemory) error.message += "; a smaller -c or --kv i8 needs less";
-    return error;
-  }
-  host->engine = std::move(*made);
+  host->options.max_logit_rows = std::max(1, std::min({logit_rows, affordable, kMaxRows}));
+  host->options.kv_dtype = kv_dtype_of(engine.kv);
+  LAMINA_TRY(open_engine(console, engine, std::move(chosen), *host));
   host->load_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return host;
+}
+
+std::unique_ptr<Survivor> make_survivor(Console& console, Host& host,
+                                        const SurvivorOptions& options) {
+  const auto make = [&host](Survivor::Next next) -> Result<std::unique_ptr<Engine>> {
+    const bool fallback = next == Survivor::Next::kFallback;
+    if (fallback && host.kind == "cpu") {
+      return make_error(Code::kDevice, "there is no other backend to go on with");
+    }
+    LAMINA_ASSIGN(ChosenBackend chosen, host.make_backend(fallback ? "cpu" : host.kind));
+    LAMINA_ASSIGN(std::unique_ptr<Engine> engine, prepare(host, std::move(chosen.backend)));
+    host.why = fallback ? "in place of " + host.kind + ", which failed"
+                        : std::string("made again after it failed");
+    host.kind = chosen.kind;
+    return engine;
+  };
+  const auto tell = [&console](std::string_view line) {
+    // Most often in the middle of an answer's line.
+    if (console.stdout_is_terminal() && console.stderr_is_terminal()) console.note("");
+    console.warn(safe_text(line));
+  };
+  return std::make_unique<Survivor>(std::move(host.engine), options, make, tell);
+}
+
+Result<void> switch_backend(Host& host, Survivor& survivor, const std::string& kind,
+                            const std::string& why) {
+  LAMINA_ASSIGN(ChosenBackend chosen, host.make_backend(kind));
+  LAMINA_ASSIGN(std::unique_ptr<Engine> engine, prepare(host, std::move(chosen.backend)));
+  LAMINA_TRY(survivor.switch_to(std::move(engine)));
+  host.kind = kind;
+  host.why = chosen.why.empty() ? why : why + "; " + chosen.why;
+  return {};
 }
 
 }  // namespace lamina::cli

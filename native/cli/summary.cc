@@ -16,7 +16,7 @@ std::string finish_text(const AnswerStats& stats, const Host& host) {
     case FinishReason::kContext:
       return format(
           "ended because the context of %d tokens is full (-c raises it, --slide goes on)",
-          host.engine->options().context);
+          host.options.context);
     case FinishReason::kCancelled:
       return "stopped by you";
     case FinishReason::kNone:
@@ -27,7 +27,8 @@ std::string finish_text(const AnswerStats& stats, const Host& host) {
 
 }  // namespace
 
-void print_summary(Console& console, const Host& host, const AnswerStats& stats) {
+void print_summary(Console& console, const Host& host, const Survivor& survivor,
+                   const AnswerStats& stats) {
   if (console.verbosity() < 0) return;
   const auto line = [&](const char* name, const std::string& text) {
     console.note(console.dim(format("%-8s", name) + text));
@@ -49,15 +50,20 @@ void print_summary(Console& console, const Host& host, const AnswerStats& stats)
     answer += format(", seed %llu", static_cast<unsigned long long>(stats.seed));
   }
   line("answer", answer + ", " + finish_text(stats, host));
-  const MemoryUse use = host.engine->backend().memory();
-  line("memory", "weights " + human_bytes(use.weight_bytes) + ", KV " + human_bytes(use.kv_bytes) +
-                     ", activations " + human_bytes(use.activation_bytes) + ", peak resident " +
+  const MemoryUse use = survivor.engine().backend().memory();
+  std::string kv = human_bytes(use.kv_bytes);
+  if (survivor.snapshot_bytes() > 0) {
+    kv += " and " + human_bytes(survivor.snapshot_bytes()) + " of it copied";
+  }
+  line("memory", "weights " + human_bytes(use.weight_bytes) + ", KV " + kv + ", activations " +
+                     human_bytes(use.activation_bytes) + ", peak resident " +
                      human_bytes(memory_facts().peak_resident));
-  const BackendInfo info = host.engine->backend().info();
+  const BackendInfo info = survivor.engine().backend().info();
   line("backend", info.name + " (" + info.device + "), " + host.why);
 }
 
-void write_summary(JsonWriter& json, const Host& host, const AnswerStats& stats) {
+void write_summary(JsonWriter& json, const Host& host, const Survivor& survivor,
+                   const AnswerStats& stats) {
   json.member("finish_reason", finish_reason_name(stats.finish));
   json.member("prompt_tokens", stats.prompt_tokens);
   json.member("reused_tokens", stats.reused_tokens);
@@ -67,17 +73,18 @@ void write_summary(JsonWriter& json, const Host& host, const AnswerStats& stats)
   json.member("time_to_first_token_ms", stats.first_token_seconds * 1e3);
   json.member("load_ms", host.load_seconds * 1e3);
   json.member("seed", stats.seed);
-  const MemoryUse use = host.engine->backend().memory();
+  const MemoryUse use = survivor.engine().backend().memory();
   json.key("memory").begin_object().member("weight_bytes", use.weight_bytes);
   json.member("kv_bytes", use.kv_bytes).member("activation_bytes", use.activation_bytes);
+  json.member("kv_snapshot_bytes", survivor.snapshot_bytes());
   json.member("peak_resident_bytes", memory_facts().peak_resident);
   json.member("load", load_mode_name(host.model->stats.mode)).end_object();
-  const BackendInfo info = host.engine->backend().info();
+  const BackendInfo info = survivor.engine().backend().info();
   json.key("backend").begin_object().member("name", info.name).member("device", info.device);
   json.member("why", host.why).end_object();
   json.key("model").begin_object().member("name", host.model->manifest.name);
   json.member("folder", host.choice.directory).member("demo", host.choice.demo);
-  json.member("context", host.engine->options().context);
+  json.member("context", host.options.context);
   json.member("signature", signature_kind_name(host.model->signature.kind)).end_object();
 }
 

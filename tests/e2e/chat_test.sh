@@ -52,6 +52,19 @@ same "$(wc -l <out)" 1 "/exit"
 talk 'Hello' '/reset' '/save r.json'
 same "$(json messages r.json)" '[]' "/reset"
 
+# A conversation moves between backends with what they know of it; a wrong name changes nothing.
+talk 'Tell me a story about an owl.' '/backend' '/backend reference' 'Hello' '/backend cpu' '/stats'
+same "$(tail -n 1 out)" "$second" "/backend"
+says '^\(on cpu ' "/backend without a name"
+says '^\(now on reference .*, [1-9][0-9]+ tokens of the conversation came along' "/backend reference"
+says '^backend cpu .*asked for by /backend' "the summary after /backend"
+talk '/backend vulcan' '/backend vulkan' '/backend cpu' 'Hello' '/stats'
+exits 0 "a backend that is not there"
+says "no backend 'vulcan'.*did you mean 'vulkan'\?; still on cpu" "/backend vulcan"
+says '/backend: Vulkan is not in this version; still on cpu' "/backend vulkan"
+says '^\(already on cpu ' "/backend cpu"
+says '^backend cpu .*chosen because' "the summary after nothing changed"
+
 # A full context says what to do.
 printf '%s\n' 'Tell me a story.' 'Tell me another story.' 'And one more, please.' >lines
 lamina_on lines chat --temp 0 -c 128

@@ -75,15 +75,20 @@ TEST_F(SwitchTest, AnEngineThatFailsToTakeTheConversationChangesNothing) {
 TEST_F(SwitchTest, AwayFromADeviceThatIsLostMeanwhile) {
   survivor_options_.snapshot_every = 1;
   const Transcript undisturbed = answer(Kind::kReference, prompt(90), sampled(30));
-  const auto s = survivor(Kind::kReference, {BackendCall::kExport, 20});
-  Session& session = *s->new_session(&tokenizer_).value();
-  ASSERT_TRUE(session.set_prompt(prompt(90), sampled(30)));
-  const auto seen = finish(*s, session, [&] {
-    if (session.n_generated() != 17) return;
-    EXPECT_TRUE(s->switch_to(engine(Kind::kReference)));
-  });
-  EXPECT_EQ(seen.value(), undisturbed);
-  EXPECT_TRUE(asked_.empty());
+  // The last copy before the switch fails, or the switch's own first or second page.
+  for (int number : {20, 21, 22}) {
+    const auto s = survivor(Kind::kReference, {BackendCall::kExport, number});
+    const auto& first = dynamic_cast<FaultyBackend&>(s->engine().backend());
+    Session& session = *s->new_session(&tokenizer_).value();
+    ASSERT_TRUE(session.set_prompt(prompt(90), sampled(30)));
+    const auto seen = finish(*s, session, [&] {
+      if (session.n_generated() != 17) return;
+      EXPECT_EQ(first.lost(), number == 20);
+      EXPECT_TRUE(s->switch_to(engine(Kind::kReference)));
+    });
+    EXPECT_EQ(seen.value(), undisturbed);
+    EXPECT_TRUE(asked_.empty());
+  }
 }
 
 TEST_F(SwitchTest, CopiesAreForgottenWhereTheyAreNotNeeded) {

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "native/cli/backend_choice.h"
+
+#include <cstdlib>
+
+#include "backends/reference/reference_backend.h"
+#include "native/cli/suggest.h"
+#include "native/platform/parallel.h"
+
+namespace lamina::cli {
+namespace {
+
+// The fastest kernels that compute rightly here; those that don't are passed over with a warning.
+Result<std::string> working_isa(Console& console) {
+  std::string last;
+  for (const std::string& isa : cpu_isas_available()) {
+    const Result<void> tested = cpu_self_test(isa);
+    if (tested) return isa;
+    console.warn("the " + isa + " kernels are not used: " + tested.error().message);
+    last = tested.error().message;
+  }
+  return make_error(Code::kDevice, "no kernels compute rightly on this machine: %s", last.c_str());
+}
+
+Result<ChosenBackend> make_cpu(Console& console, const EngineFlags& flags) {
+  ChosenBackend chosen;
+  CpuOptions options;
+  options.threads = flags.threads;
+  options.force_isa = forced_isa();
+  const bool forced = !options.force_isa.empty();
+  if (forced) {
+    chosen.why = "LAMINA_FORCE_ISA asks for " + safe_text(options.force_isa);
+  } else {
+    LAMINA_ASSIGN(options.force_isa, working_isa(console));
+  }
+  const int processors = usable_processors();
+  if (options.threads > processors) {
+    console.warn(format("-t %d: there are only %d processors for it, more threads make it slower",
+                        options.threads, processors));
+  }
+  Result<std::unique_ptr<CpuBackend>> made = make_cpu_backend(options);
+  if (!made) {
+    Error error = made.error();
+    if (forced) error.message = "LAMINA_FORCE_ISA: " + error.message;
+    return error;
+  }
+  chosen.cpu = made->get();
+  chosen.backend = std::move(*made);
+  return chosen;
+}
+
+Result<ChosenBackend> make_vulkan(const EngineFlags&) {
+  return make_error(Code::kUnsupported, "Vulkan is not in this version");
+}
+
+ChosenBackend chosen_because(const std::string& why, ChosenBackend chosen) {
+  chosen.why = chosen.why.empty() ? why : why + "; " + chosen.why;
+  return chosen;
+}
+
+}  // namespace
+
+std::string forced_isa() {
+  const char* isa = std::getenv("LAMINA_FORCE_ISA");
+  return isa == nullptr ? "" : isa;
+}
+
+Result<ChosenBackend> make_backend(Console& console, const std::string& kind,
+                                   const EngineFlags& flags) {
+  const auto make = [&]() -> Result<ChosenBackend> {
+    if (kind == "cpu") return make_cpu(console, flags);
+    if (kind == "reference") return ChosenBackend{make_reference_backend(), nullptr, {}, {}};
+    if (kind == "vulkan") return make_vulkan(flags);
+    const std::string kinds[] = {"cpu", "reference", "vulkan"};
+    return make_error(Code::kInvalidArgument,
+                      "there is no backend %s, only cpu, reference, vulkan%s", quote(kind).c_str(),
+                      did_you_mean(kind, kinds).c_str());
+  };
+  LAMINA_ASSIGN(ChosenBackend chosen, make());
+  chosen.kind = kind;
+  return chosen;
+}
+
+Result<ChosenBackend> choose_backend(Console& console, const EngineFlags& flags) {
+  const bool automatic = flags.backend == "auto";
+  std::string why = "asked for by --backend";
+  if (automatic || flags.backend == "vulkan") {
+    Result<ChosenBackend> vulkan = make_backend(console, "vulkan", flags);
+    if (vulkan)
+      return chosen_because(automatic ? "chosen because its self-test passed" : why,
+                            std::move(*vulkan));
+    Error error = vulkan.error();
+    why = "chosen because " + error.message;
+    error.message = "--backend vulkan: " + error.message + "; use --backend cpu";
+    if (!automatic) return error;
+  }
+  if (flags.device != 0) {
+    return make_error(Code::kInvalidArgument, "--device %d: there is only device 0, the processor",
+                      flags.device);
+  }
+  LAMINA_ASSIGN(ChosenBackend chosen,
+                make_backend(console, automatic ? "cpu" : flags.backend, flags));
+  return chosen_because(why, std::move(chosen));
+}
+
+}  // namespace lamina::cli
