@@ -6,7 +6,7 @@
 // "Flash-Decoding", 2023). The last workgroup of a row and head merges the splits' results.
 //
 // Workgroup (kv head, row, split) of 128 threads. For scores a thread takes one position; for the
-// weighted sum it takes two neighbouring dimensions of every n-th position.
+// weighted sum it takes four neighbouring dimensions of every n-th position.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
@@ -37,9 +37,9 @@ const uint THREADS = 128;
 const uint G = N_HEADS / N_KV_HEADS;
 const uint ELEMENTS = KV_F32 ? 4 : 8;  // of a 16-byte word
 const uint DIM_WORDS4 = KV_DIM / ELEMENTS;
-const uint PAIRS = KV_DIM / 2;
-const uint STRIPES = THREADS / PAIRS > 0 ? THREADS / PAIRS : 1;  // positions worked on at a time
-const uint PAIRS_EACH = (PAIRS + THREADS - 1) / THREADS;
+const uint QUADS = KV_DIM / 4;
+const uint STRIPES = THREADS / QUADS > 0 ? THREADS / QUADS : 1;  // positions worked on at a time
+const uint QUADS_EACH = (QUADS + THREADS - 1) / THREADS;
 const uint RECORD = HEAD_DIM + 2;
 
 shared float q[G * KV_DIM];
@@ -61,27 +61,26 @@ void load_query(uint row, uint kv_head) {
   }
 }
 
-void scores_of(Row row, uint kv_head, int position, bool seen) {
+// The key of this thread's position, loaded before it is known what it is multiplied with.
+void load_key(Row row, uint kv_head, int position, bool seen, out uvec4 key[DIM_WORDS4]) {
+  const uint at = seen ? kv_at(p.pages, row.pages_at, position, kv_head) / ELEMENTS : 0;
+  [[unroll]] for (uint w = 0; w < DIM_WORDS4; ++w) key[w] = seen ? p.keys.v[at + w] : uvec4(0);
+}
+
+vec4 query4(uint i) { return vec4(q[i], q[i + 1], q[i + 2], q[i + 3]); }
+
+void scores_of(uvec4 key[DIM_WORDS4], bool seen) {
   float s[G];
   [[unroll]] for (uint g = 0; g < G; ++g) s[g] = 0.0;
-  if (seen) {
-    const uint at = kv_at(p.pages, row.pages_at, position, kv_head) / ELEMENTS;
-    for (uint w = 0; w < DIM_WORDS4; ++w) {
-      const uvec4 k = p.keys.v[at + w];
-      if (KV_F32) {
-        const vec4 v = uintBitsToFloat(k);
-        [[unroll]] for (uint g = 0; g < G; ++g) {
-          const uint i = g * KV_DIM + 4 * w;
-          s[g] += dot(v, vec4(q[i], q[i + 1], q[i + 2], q[i + 3]));
-        }
-      } else {
-        const vec4 a = vec4(unpackHalf2x16(k.x), unpackHalf2x16(k.y));
-        const vec4 b = vec4(unpackHalf2x16(k.z), unpackHalf2x16(k.w));
-        [[unroll]] for (uint g = 0; g < G; ++g) {
-          const uint i = g * KV_DIM + 8 * w;
-          s[g] += dot(a, vec4(q[i], q[i + 1], q[i + 2], q[i + 3])) +
-                  dot(b, vec4(q[i + 4], q[i + 5], q[i + 6], q[i + 7]));
-        }
+  [[unroll]] for (uint w = 0; w < DIM_WORDS4; ++w) {
+    if (KV_F32) {
+      const vec4 v = uintBitsToFloat(key[w]);
+      [[unroll]] for (uint g = 0; g < G; ++g) s[g] += dot(v, query4(g * KV_DIM + 4 * w));
+    } else {
+      const vec4 a = vec4(unpackHalf2x16(key[w].x), unpackHalf2x16(key[w].y));
+      const vec4 b = vec4(unpackHalf2x16(key[w].z), unpackHalf2x16(key[w].w));
+      [[unroll]] for (uint g = 0; g < G; ++g) {
+        s[g] += dot(a, query4(g * KV_DIM + 8 * w)) + dot(b, query4(g * KV_DIM + 8 * w + 4));
       }
     }
   }
@@ -113,24 +112,66 @@ void soften() {
   }
 }
 
-vec2 value_pair(uint at) {
-  if (KV_F32) return uintBitsToFloat(Uvec2s(uint64_t(p.keys)).v[at / 2]);
-  return unpackHalf2x16(Uints(uint64_t(p.keys)).v[at / 2]);
+vec4 value_quad(uint at) {
+  if (KV_F32) return uintBitsToFloat(p.keys.v[at / 4]);
+  const uvec2 h = Uvec2s(uint64_t(p.keys)).v[at / 4];
+  return vec4(unpackHalf2x16(h.x), unpackHalf2x16(h.y));
 }
 
-void merge_splits(uint row, uint kv_head, uint splits) {
-  for (uint i = thread_index(); i < G * HEAD_DIM; i += THREADS) {
-    const uint head = kv_head * G + i / HEAD_DIM, d = i % HEAD_DIM;
-    const uint base = (row * N_HEADS + head) * MAX_SPLITS * RECORD;
-    float most = -1e30, sum = 0.0, value = 0.0;
-    for (uint s = 0; s < splits; ++s) most = max(most, p.partial.v[base + s * RECORD + HEAD_DIM]);
-    for (uint s = 0; s < splits; ++s) {
-      const uint at = base + s * RECORD;
-      const float factor = exp(p.partial.v[at + HEAD_DIM] - most);
-      sum += factor * p.partial.v[at + HEAD_DIM + 1];
-      value += factor * p.partial.v[at + d];
+vec4 acc[G * QUADS_EACH];
+
+// Adds the values of n <= PAGE positions of one page, weighted by score[.. first + i].
+void add_page(uint at, uint first, uint n) {
+  const uint stripe = thread_index() / QUADS;
+  if (stripe >= STRIPES) return;
+  const uint STEPS = 8;
+  for (uint i = stripe; i < n; i += STEPS * STRIPES) {
+    [[unroll]] for (uint j = 0; j < QUADS_EACH; ++j) {
+      const uint quad = thread_index() % QUADS + j * THREADS;
+      if (quad >= QUADS) break;
+      vec4 v[STEPS];
+      [[unroll]] for (uint k = 0; k < STEPS; ++k) {
+        const uint position = i + k * STRIPES;
+        v[k] = position < n ? value_quad(at + position * KV_DIM + 4 * quad) : vec4(0.0);
+      }
+      [[unroll]] for (uint k = 0; k < STEPS; ++k) {
+        const uint position = min(i + k * STRIPES, n - 1);
+        [[unroll]] for (uint g = 0; g < G; ++g) {
+          acc[g * QUADS_EACH + j] += score[g * THREADS + first + position] * v[k];
+        }
+      }
     }
-    p.out_rows.v[row * OUT_STRIDE + head * HEAD_DIM + d] = value / sum;
+  }
+}
+
+// A subgroup finds the factors of a head's splits, then every thread sums one dimension.
+void merge_splits(uint row, uint kv_head, uint splits) {
+  for (uint g = gl_SubgroupID; g < G; g += gl_NumSubgroups) {
+    const uint base = (row * N_HEADS + kv_head * G + g) * MAX_SPLITS * RECORD;
+    float most = -1e30, sum = 0.0;
+    for (uint s = gl_SubgroupInvocationID; s < splits; s += SUBGROUP) {
+      most = max(most, p.partial.v[base + s * RECORD + HEAD_DIM]);
+    }
+    most = subgroupMax(most);
+    for (uint s = gl_SubgroupInvocationID; s < splits; s += SUBGROUP) {
+      const float factor = exp(p.partial.v[base + s * RECORD + HEAD_DIM] - most);
+      score[g * THREADS + s] = factor;
+      sum += factor * p.partial.v[base + s * RECORD + HEAD_DIM + 1];
+    }
+    sum = subgroupAdd(sum);
+    if (subgroupElect()) total[g] = sum;
+  }
+  barrier();
+  for (uint i = thread_index(); i < G * HEAD_DIM; i += THREADS) {
+    const uint g = i / HEAD_DIM, d = i % HEAD_DIM, head = kv_head * G + g;
+    const uint base = (row * N_HEADS + head) * MAX_SPLITS * RECORD + d;
+    float value = 0.0;
+    for (uint s = 0; s < splits; s += 4) {
+      float v[4];
+      [[unroll]] for (uint k = 0; k < 4; ++k) v[k] = p.partial.v[base + min(s + k, splits - 1) * RECORD];
+      [[unroll]] for (uint k = 0; k < 4; ++k) value += s + k < splits ? score[g * THREADS + s + k] * v[k] : 0.0;
+    }
+    p.out_rows.v[row * OUT_STRIDE + head * HEAD_DIM + d] = value / total[g];
   }
 }
 
@@ -144,41 +185,34 @@ void main() {
   const uint splits = (uint(positions) - 1) / p.head.v.split_positions + 1;
   load_query(r, kv_head);
 
-  const uint stripe = thread_index() / PAIRS;
-  vec2 acc[G * PAIRS_EACH];
-  [[unroll]] for (uint i = 0; i < G * PAIRS_EACH; ++i) acc[i] = vec2(0.0);
+  [[unroll]] for (uint i = 0; i < G * QUADS_EACH; ++i) acc[i] = vec4(0.0);
   for (int chunk = begin; chunk < end; chunk += int(THREADS)) {
-    barrier();
     const int position = chunk + int(thread_index());
-    scores_of(row, kv_head, position, position < end);
+    uvec4 key[DIM_WORDS4];
+    load_key(row, kv_head, position, position < end, key);
+    const uint n = min(THREADS, uint(end - chunk));
+    const uint values = VALUES_AT + kv_at(p.pages, row.pages_at, chunk, kv_head);
+    const uint more_values = n > PAGE ? VALUES_AT + kv_at(p.pages, row.pages_at, chunk + int(PAGE), kv_head) : 0;
+    barrier();
+    scores_of(key, position < end);
     barrier();
     soften();
     barrier();
-    const uint n = min(THREADS, uint(end - chunk));
     [[unroll]] for (uint g = 0; g < G; ++g) {
-      [[unroll]] for (uint j = 0; j < PAIRS_EACH; ++j) acc[g * PAIRS_EACH + j] *= rescale[g];
+      [[unroll]] for (uint j = 0; j < QUADS_EACH; ++j) acc[g * QUADS_EACH + j] *= rescale[g];
     }
-    if (stripe < STRIPES) {
-      for (uint i = stripe; i < n; i += STRIPES) {
-        const uint at = VALUES_AT + kv_at(p.pages, row.pages_at, chunk + int(i), kv_head);
-        [[unroll]] for (uint j = 0; j < PAIRS_EACH; ++j) {
-          const uint pair = thread_index() % PAIRS + j * THREADS;
-          if (pair >= PAIRS) break;
-          const vec2 v = value_pair(at + 2 * pair);
-          [[unroll]] for (uint g = 0; g < G; ++g) acc[g * PAIRS_EACH + j] += score[g * THREADS + i] * v;
-        }
-      }
-    }
+    add_page(values, 0, min(n, PAGE));
+    if (n > PAGE) add_page(more_values, PAGE, n - PAGE);
   }
 
+  const uint stripe = thread_index() / QUADS;
   if (stripe < STRIPES) {
     [[unroll]] for (uint g = 0; g < G; ++g) {
-      [[unroll]] for (uint j = 0; j < PAIRS_EACH; ++j) {
-        const uint pair = thread_index() % PAIRS + j * THREADS;
-        if (pair >= PAIRS) break;
-        const uint at = (g * STRIPES + stripe) * KV_DIM + 2 * pair;
-        merged[at] = acc[g * PAIRS_EACH + j].x;
-        merged[at + 1] = acc[g * PAIRS_EACH + j].y;
+      [[unroll]] for (uint j = 0; j < QUADS_EACH; ++j) {
+        const uint quad = thread_index() % QUADS + j * THREADS;
+        if (quad >= QUADS) break;
+        const uint at = (g * STRIPES + stripe) * KV_DIM + 4 * quad;
+        [[unroll]] for (uint k = 0; k < 4; ++k) merged[at + k] = acc[g * QUADS_EACH + j][k];
       }
     }
   }

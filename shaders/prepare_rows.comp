@@ -21,9 +21,5 @@ void main() {
   const uint n = GATHER ? p.head.v.n_selected : p.head.v.n_rows;
   if (gl_WorkGroupID.x >= n) return;
   const uint row = GATHER ? p.selected.v[gl_WorkGroupID.x] : gl_WorkGroupID.x;
-#ifdef WEIGHT_I8
-  quantize_row(row);
-#else
   prepare_row(row);
-#endif
 }

@@ -23,26 +23,40 @@ void store_kv(uint at, float v) {
   }
 }
 
-void store_unit(uint unit, uint m, float a, float b) {
+// Where k or v go, and how far q and k are turned.
+struct Early { uint at; float c; float s; };
+
+Early load_early(uint unit, uint m) {
   const uint head = unit / HALF, i = unit % HALF;
   const Row row = p.rows.v[m];
+  Early e = Early(0, 1.0, 0.0);
   if (head < N_HEADS + N_KV_HEADS) {
     const uint at = uint(row.rope_at) * HEAD_DIM + i;
-    const float c = p.rope.v[at], s = p.rope.v[at + HALF];
-    const float turned = a * c - b * s;
-    b = b * c + a * s;
+    e.c = p.rope.v[at];
+    e.s = p.rope.v[at + HALF];
+  }
+  if (head >= N_HEADS) {
+    const bool is_key = head < N_HEADS + N_KV_HEADS;
+    const uint kv_head = head - N_HEADS - (is_key ? 0 : N_KV_HEADS);
+    e.at = kv_at(p.pages, row.pages_at, row.kv_index, kv_head) + i + (is_key ? 0 : VALUES_AT);
+  }
+  return e;
+}
+
+void store_unit(uint unit, uint m, float a, float b, Early e) {
+  const uint head = unit / HALF, i = unit % HALF;
+  if (head < N_HEADS + N_KV_HEADS) {
+    const float turned = a * e.c - b * e.s;
+    b = b * e.c + a * e.s;
     a = turned;
   }
   if (head < N_HEADS) {
     p.out_rows.v[m * OUT_STRIDE + head * HEAD_DIM + i] = a;
     p.out_rows.v[m * OUT_STRIDE + head * HEAD_DIM + i + HALF] = b;
-    return;
+  } else {
+    store_kv(e.at, a);
+    store_kv(e.at + HALF, b);
   }
-  const bool is_key = head < N_HEADS + N_KV_HEADS;
-  const uint kv_head = head - N_HEADS - (is_key ? 0 : N_KV_HEADS);
-  const uint at = kv_at(p.pages, row.pages_at, row.kv_index, kv_head) + i + (is_key ? 0 : VALUES_AT);
-  store_kv(at, a);
-  store_kv(at + HALF, b);
 }
 
 #include "matmul.glsl"

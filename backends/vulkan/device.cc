@@ -115,9 +115,16 @@ DeviceFacts read_facts(VkPhysicalDevice physical) {
       has(extensions, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME)) {
     driver.pNext = &sizes;
   }
+  VkPhysicalDeviceShaderSMBuiltinsPropertiesNV cores{
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SM_BUILTINS_PROPERTIES_NV};
+  if (has(extensions, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME)) {
+    cores.pNext = properties.pNext;
+    properties.pNext = &cores;
+  }
   vkGetPhysicalDeviceProperties2(physical, &properties);
   const VkPhysicalDeviceProperties& p = properties.properties;
   DeviceFacts facts;
+  facts.cores = cores.shaderSMCount;
   facts.name = p.deviceName;
   facts.driver = std::string(driver.driverName) + " " + driver.driverInfo;
   facts.discrete = p.deviceType == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;

@@ -22,6 +22,7 @@ struct DeviceFacts {
   bool int_dot = false;     // OpSDot of packed bytes
   bool memory_budget = false;
   bool cooperative = false;  // NV cooperative matrices of int8 and f16
+  uint32_t cores = 0;         // multiprocessors; 0: not known
   uint32_t shared_bytes = 16384;
   uint32_t max_invocations = 128;
   uint32_t timestamp_bits = 0;

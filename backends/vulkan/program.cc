@@ -76,7 +76,7 @@ std::vector<Dispatch> Program::dispatches(int32_t rows, int32_t selected) const 
 Shape Program::shape_of(const PlannedOp& op) const {
   Shape s;
   const WeightView& w = op.weight;
-  s[kThreads] = std::min(variant_number("threads", 256), facts_.max_invocations);
+  s[kThreads] = std::min(variant_number("threads", facts_.software ? 64 : 512), facts_.max_invocations);
   s[kSubgroup] = facts_.subgroup;
   s[kCols] = static_cast<uint32_t>(w.cols);
   s[kNOut] = static_cast<uint32_t>(op.kind == OpKind::kGateUpSilu ? w.rows / 2 : w.rows);
@@ -85,7 +85,7 @@ Shape Program::shape_of(const PlannedOp& op) const {
   s[kBlock] = w.dtype == DType::kI8 ? static_cast<uint32_t>(activation_block(w)) : 128;
   s[kGroup] = static_cast<uint32_t>(w.group);
   s[kM] = 1;
-  s[kU] = variant_number("u", 2);
+  s[kU] = variant_number("u", 1);
   s[kHeadDim] = static_cast<uint32_t>(config_.head_dim);
   s[kNHeads] = static_cast<uint32_t>(config_.n_heads);
   s[kNKvHeads] = static_cast<uint32_t>(config_.n_kv_heads);
@@ -93,9 +93,9 @@ Shape Program::shape_of(const PlannedOp& op) const {
   s[kXStride] = op.in == Buffer::kNone ? 4 : stride(op.in);
   s[kOutStride] = stride(op.out);
   s[kNorm] = op.norm != nullptr;
-  s[kGather] = op.selected && (op.gather || op.kind == OpKind::kLogits) && op.gather;
+  s[kGather] = op.gather;
   s[kKvF32] = limits_.kv_f32;
-  s[kUnroll] = variant_number("unroll", 2);
+  s[kUnroll] = std::min(variant_number("unroll", 4), div_up_u32(s[kRowWords4], s[kSubgroup]));
   s[kShuffle] = !variant_has("no-shuffle") && facts_.subgroup >= s[kBlock] / 4;
   s[kBias] = op.bias != nullptr;
   s[kValuesAt] = limits_.values_at;
@@ -170,7 +170,10 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
     s[kThreads] = 256;
   } else {
     s[kM] = static_cast<uint32_t>(way == Way::kFused ? 1 : bucket.rows);
-    if (bucket.rows > 2) s[kU] = 1;
+    if (bucket.rows > 2) {
+      s[kU] = 1;
+      s[kUnroll] = std::min(s[kUnroll], 2u);
+    }
     way_name = way == Way::kFused ? "_fused" : "_rows";
   }
   const bool plain = op.weight.dtype == DType::kI8 && !facts_.int_dot;
@@ -186,6 +189,9 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
     d.y = div_up_u32(static_cast<uint32_t>(bucket.rows), kTileRows);
   } else {
     d.x = div_up_u32(s[kUnits], s[kThreads] / s[kSubgroup] * s[kU]);
+    // As many workgroups as run at a time: each makes x ready once and then walks on.
+    const uint32_t resident = facts_.cores * variant_number("waves", 2);
+    if (resident > 0) d.x = std::min(d.x, resident);
   }
   list.push_back(d);
 }

@@ -24,28 +24,30 @@ vec4 x_word(uint row, uint word) {
   return v;
 }
 
-// 1 / sqrt(mean(x^2) + eps)
-float norm_factor(uint row, uint words) {
-  float squares = 0.0;
-  for (uint w = thread_index(); w < words; w += gl_WorkGroupSize.x) {
-    const vec4 v = x_word(row, w);
-    squares += dot(v, v);
-  }
-  return 1.0 / sqrt(workgroup_sum(squares) / float(COLS) + EPS);
-}
-
 vec4 norm_word(uint word) {
+  const vec4 v = p.norm.v[word];
   const uint c = 4 * word;
-  if (COLS % 4 == 0 || c + 4 <= COLS) {
-    return vec4(p.norm.v[c], p.norm.v[c + 1], p.norm.v[c + 2], p.norm.v[c + 3]);
-  }
-  return vec4(c < COLS ? p.norm.v[c] : 0.0, c + 1 < COLS ? p.norm.v[c + 1] : 0.0,
-              c + 2 < COLS ? p.norm.v[c + 2] : 0.0, 0.0);
+  if (COLS % 4 == 0 || c + 4 <= COLS) return v;
+  return vec4(c < COLS ? v.x : 0.0, c + 1 < COLS ? v.y : 0.0, c + 2 < COLS ? v.z : 0.0, 0.0);
 }
 
-vec4 prepared_word(uint row, uint word, float factor) {
-  const vec4 v = x_word(row, word);
-  return NORM ? v * factor * norm_word(word) : v;
+const uint WORDS = (COLS + 3) / 4;                           // of four columns
+const uint PADDED = ROW_WORDS4 * WEIGHTS_PER_WORD4 / 4;      // with the padding of a weight row
+const uint EACH = (PADDED + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
+
+// A thread's words: word i is number thread_index() + i * threads.
+void load_words(uint row, out vec4 held[EACH]) {
+  float squares = 0.0;
+  vec4 norm[EACH];
+  [[unroll]] for (uint i = 0; i < EACH; ++i) {
+    const uint w = thread_index() + i * gl_WorkGroupSize.x;
+    held[i] = w < WORDS ? x_word(row, w) : vec4(0.0);
+    if (NORM) norm[i] = w < WORDS ? norm_word(w) : vec4(0.0);
+  }
+  if (!NORM) return;
+  [[unroll]] for (uint i = 0; i < EACH; ++i) squares += dot(held[i], held[i]);
+  const float factor = 1.0 / sqrt(workgroup_sum(squares) / float(COLS) + EPS);
+  [[unroll]] for (uint i = 0; i < EACH; ++i) held[i] = held[i] * factor * norm[i];
 }
 
 #ifdef WEIGHT_I8
@@ -55,48 +57,51 @@ uint pack_bytes(vec4 v) {
 }
 
 const uint BLOCK_WORDS = BLOCK / 4;
-shared float word_largest[SHUFFLE ? 1 : ROW_WORDS4 * 4];
+shared float word_largest[SHUFFLE ? 1 : PADDED];
 
-void quantize_row(uint row) {
-  const uint words = (COLS + 3) / 4, padded = ROW_WORDS4 * 4;
-  const float factor = NORM ? norm_factor(row, words) : 1.0;
+// The largest magnitude of a word's block, of which this thread's word has `own`.
+float block_largest(uint word, float own) {
+  if (SHUFFLE) {
+    for (uint step = 1; step < BLOCK_WORDS; step *= 2) own = max(own, subgroupShuffleXor(own, step));
+    return own;
+  }
+  float largest = 0.0;
+  const uint first = word / BLOCK_WORDS * BLOCK_WORDS;
+  for (uint i = first; i < min(first + BLOCK_WORDS, PADDED); ++i) largest = max(largest, word_largest[i]);
+  return largest;
+}
+
+float magnitude(vec4 v) {
+  v = abs(v);
+  return max(max(v.x, v.y), max(v.z, v.w));
+}
+
+void prepare_row(uint row) {
+  vec4 held[EACH];
+  load_words(row, held);
   if (!SHUFFLE) {
-    for (uint w = thread_index(); w < padded; w += gl_WorkGroupSize.x) {
-      const vec4 v = w < words ? abs(prepared_word(row, w, factor)) : vec4(0.0);
-      word_largest[w] = max(max(v.x, v.y), max(v.z, v.w));
+    [[unroll]] for (uint i = 0; i < EACH; ++i) {
+      const uint w = thread_index() + i * gl_WorkGroupSize.x;
+      if (w < PADDED) word_largest[w] = magnitude(held[i]);
     }
     barrier();
   }
-  // All threads of a subgroup stay in the loop: they exchange values.
-  for (uint base = 0; base < padded; base += gl_WorkGroupSize.x) {
-    const uint w = base + thread_index();
-    const vec4 v = w < words ? prepared_word(row, w, factor) : vec4(0.0);
-    float largest;
-    if (SHUFFLE) {
-      const vec4 a = abs(v);
-      largest = max(max(a.x, a.y), max(a.z, a.w));
-      for (uint step = 1; step < BLOCK_WORDS; step *= 2) {
-        largest = max(largest, subgroupShuffleXor(largest, step));
-      }
-    } else {
-      largest = 0.0;
-      const uint first = w / BLOCK_WORDS * BLOCK_WORDS;
-      for (uint i = first; i < min(first + BLOCK_WORDS, padded); ++i) {
-        largest = max(largest, word_largest[i]);
-      }
-    }
+  [[unroll]] for (uint i = 0; i < EACH; ++i) {
+    const uint w = thread_index() + i * gl_WorkGroupSize.x;
+    const float largest = block_largest(w, magnitude(held[i]));
     const float scale = largest / 127.0;
     const bool tiny = scale < 1.1754944e-38;
-    if (w < padded) store_word(w, tiny ? 0u : pack_bytes(v * (127.0 / largest)));
-    if (w < words && w % BLOCK_WORDS == 0) store_scale(w / BLOCK_WORDS, tiny ? 0.0 : scale);
+    if (w < PADDED) store_word(w, tiny ? 0u : pack_bytes(held[i] * (127.0 / largest)));
+    if (w < WORDS && w % BLOCK_WORDS == 0) store_scale(w / BLOCK_WORDS, tiny ? 0.0 : scale);
   }
 }
 #else
 void prepare_row(uint row) {
-  const uint words = (COLS + 3) / 4, padded = ROW_WORDS4 * WEIGHTS_PER_WORD4 / 4;
-  const float factor = NORM ? norm_factor(row, words) : 1.0;
-  for (uint w = thread_index(); w < padded; w += gl_WorkGroupSize.x) {
-    store_float4(w, w < words ? prepared_word(row, w, factor) : vec4(0.0));
+  vec4 held[EACH];
+  load_words(row, held);
+  [[unroll]] for (uint i = 0; i < EACH; ++i) {
+    const uint w = thread_index() + i * gl_WorkGroupSize.x;
+    if (w < PADDED) store_float4(w, held[i]);
   }
 }
 #endif

@@ -139,7 +139,7 @@ void main() {
         a += p.bias.v[row.x];
         b += p.bias.v[row.y];
       }
-      store_unit(unit, m, a, b);
+      store_unit(unit, m, a, b, load_early(unit, m));
     }
   }
 }

@@ -7,6 +7,7 @@
 // dispatch of its own. Else prepare_rows.comp has left x in p.xq, p.xs, or, for float weights, p.xq.
 
 const uint R = 2 * U;
+const uint HELD = UNROLL * R;
 
 #ifdef FUSED
 #ifdef WEIGHT_I8
@@ -77,59 +78,77 @@ void multiply(uint k, uvec4 w[R], uint row[R]) {
 #endif
 }
 
-void main() {
-  const uint units_at = (gl_WorkGroupID.x * gl_NumSubgroups + gl_SubgroupID) * U;
-  uint row[R];
+void rows_of(uint unit, out uint row[R]) {
   [[unroll]] for (uint u = 0; u < U; ++u) {
-    const uvec2 pair = unit_rows(min(units_at + u, UNITS - 1));
+    const uvec2 pair = unit_rows(min(unit + u, UNITS - 1));
     row[2 * u] = pair.x;
     row[2 * u + 1] = pair.y;
   }
-  [[unroll]] for (uint i = 0; i < R * M; ++i) acc[i] = 0.0;
+}
 
+// UNROLL words of each row from `base` on, this thread's share; zeros beyond the row.
+void load_words4(uint base, uint row[R], out uvec4 w[HELD]) {
+  [[unroll]] for (uint i = 0; i < UNROLL; ++i) {
+    const uint k = base + i * SUBGROUP + gl_SubgroupInvocationID;
+    [[unroll]] for (uint r = 0; r < R; ++r) {
+      w[i * R + r] = k < ROW_WORDS4 ? p.weights.v[row[r] * ROW_WORDS4 + k] : uvec4(0);
+    }
+  }
+}
+
+void main() {
+  const uint first = (gl_WorkGroupID.x * gl_NumSubgroups + gl_SubgroupID) * U;
+  const uint stride = gl_NumWorkGroups.x * gl_NumSubgroups * U;
+  const uint lane = gl_SubgroupInvocationID;
+  const uint n_x = min(M, GATHER ? p.head.v.n_selected : p.head.v.n_rows);
+  uint row[R];
+  uvec4 w[HELD];
+  rows_of(first, row);
+  load_words4(0, row, w);  // under way while x is made ready
 #ifdef FUSED
-  const uint x_row = GATHER ? p.selected.v[0] : 0;
-#ifdef WEIGHT_I8
-  quantize_row(x_row);
-#else
-  prepare_row(x_row);
-#endif
+  prepare_row(GATHER ? p.selected.v[0] : 0);
   barrier();
 #endif
-  uint k = gl_SubgroupInvocationID;
-  for (; k + (UNROLL - 1) * SUBGROUP < ROW_WORDS4; k += UNROLL * SUBGROUP) {
-    uvec4 w[UNROLL][R];
-    [[unroll]] for (uint i = 0; i < UNROLL; ++i) {
-      [[unroll]] for (uint r = 0; r < R; ++r) {
-        w[i][r] = p.weights.v[row[r] * ROW_WORDS4 + k + i * SUBGROUP];
+  for (uint unit = first; unit < UNITS; unit += stride) {
+    // Thread u * M + m finishes unit u with row m of x; what it needs for that it loads early.
+    const uint my_unit = unit + lane / M, my_m = lane % M;
+    const bool finishes = lane < U * M && my_unit < UNITS && my_m < n_x;
+    const uvec2 my_rows = unit_rows(min(my_unit, UNITS - 1));
+    Early early;
+    vec2 factor = vec2(1.0), added = vec2(0.0);
+    if (finishes) {
+      early = load_early(my_unit, my_m);
+#ifdef WEIGHT_I8
+      if (GROUP == 0) factor = vec2(p.scales.v[my_rows.x], p.scales.v[my_rows.y]);
+#endif
+      if (BIAS) added = vec2(p.bias.v[my_rows.x], p.bias.v[my_rows.y]);
+    }
+    [[unroll]] for (uint i = 0; i < R * M; ++i) acc[i] = 0.0;
+    for (uint base = 0; base < ROW_WORDS4; base += UNROLL * SUBGROUP) {
+      uvec4 next[HELD];
+      const uint next_base = base + UNROLL * SUBGROUP;
+      if (next_base < ROW_WORDS4) load_words4(next_base, row, next);
+      [[unroll]] for (uint i = 0; i < UNROLL; ++i) {
+        uvec4 now[R];
+        [[unroll]] for (uint r = 0; r < R; ++r) now[r] = w[i * R + r];
+        multiply(min(base + i * SUBGROUP + lane, ROW_WORDS4 - 1), now, row);
+      }
+      [[unroll]] for (uint i = 0; i < HELD; ++i) w[i] = next[i];
+    }
+    if (unit + stride < UNITS) {
+      rows_of(unit + stride, row);
+      load_words4(0, row, w);
+    }
+    vec2 sums = vec2(0.0);
+    [[unroll]] for (uint u = 0; u < U; ++u) {
+      [[unroll]] for (uint m = 0; m < M; ++m) {
+        const float a = subgroupAdd(acc[2 * u * M + m]), b = subgroupAdd(acc[(2 * u + 1) * M + m]);
+        if (lane == u * M + m) sums = vec2(a, b);
       }
     }
-    [[unroll]] for (uint i = 0; i < UNROLL; ++i) multiply(k + i * SUBGROUP, w[i], row);
-  }
-  for (; k < ROW_WORDS4; k += SUBGROUP) {
-    uvec4 w[R];
-    [[unroll]] for (uint r = 0; r < R; ++r) w[r] = p.weights.v[row[r] * ROW_WORDS4 + k];
-    multiply(k, w, row);
-  }
-
-  [[unroll]] for (uint i = 0; i < R * M; ++i) acc[i] = subgroupAdd(acc[i]);
-  const uint n_x = min(M, GATHER ? p.head.v.n_selected : p.head.v.n_rows);
-  [[unroll]] for (uint u = 0; u < U; ++u) {
-    [[unroll]] for (uint m = 0; m < M; ++m) {
-      // One thread for each unit and row of x, as far as there are threads.
-      if (gl_SubgroupInvocationID != (u * M + m) % SUBGROUP || units_at + u >= UNITS || m >= n_x) continue;
-      float a = acc[2 * u * M + m], b = acc[(2 * u + 1) * M + m];
-#ifdef WEIGHT_I8
-      if (GROUP == 0) {
-        a *= p.scales.v[row[2 * u]];
-        b *= p.scales.v[row[2 * u + 1]];
-      }
-#endif
-      if (BIAS) {
-        a += p.bias.v[row[2 * u]];
-        b += p.bias.v[row[2 * u + 1]];
-      }
-      store_unit(units_at + u, m, a, b);
+    if (finishes) {
+      sums = sums * factor + added;
+      store_unit(my_unit, my_m, sums.x, sums.y, early);
     }
   }
 }

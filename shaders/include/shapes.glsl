@@ -37,7 +37,7 @@ layout(push_constant, scalar) uniform Push {
   Floats scales;      // i8: [rows][GROUPS]
   Floats bias;        // [rows]
   Vec4s x;            // [rows of x][X_STRIDE / 4]
-  Floats norm;        // [COLS]
+  Vec4s norm;         // [COLS]
   Uvec4s xq;          // quantized x: [rows of x][ROW_WORDS4]
   Floats xs;          // its scales: [rows of x][BLOCKS]
   Floats out_rows;    // [rows of x][OUT_STRIDE]
