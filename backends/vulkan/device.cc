@@ -86,6 +86,21 @@ const char* missing_feature(const Features& f) {
   return nullptr;
 }
 
+// int8 matrices of 16 x 16 x 32 with int32 sums, within a subgroup: what matmul_cooperative needs.
+bool has_int8_matrices(VkPhysicalDevice physical) {
+  uint32_t n = 0;
+  if (!vkGetPhysicalDeviceCooperativeMatrixPropertiesNV) return false;
+  vkGetPhysicalDeviceCooperativeMatrixPropertiesNV(physical, &n, nullptr);
+  std::vector<VkCooperativeMatrixPropertiesNV> all(
+      n, VkCooperativeMatrixPropertiesNV{VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_NV});
+  vkGetPhysicalDeviceCooperativeMatrixPropertiesNV(physical, &n, all.data());
+  return std::ranges::any_of(all, [](const VkCooperativeMatrixPropertiesNV& m) {
+    return m.MSize == 16 && m.NSize == 16 && m.KSize == 32 && m.AType == VK_COMPONENT_TYPE_SINT8_NV &&
+           m.BType == VK_COMPONENT_TYPE_SINT8_NV && m.CType == VK_COMPONENT_TYPE_SINT32_NV &&
+           m.DType == VK_COMPONENT_TYPE_SINT32_NV && m.scope == VK_SCOPE_SUBGROUP_NV;
+  });
+}
+
 void read_memory(VkPhysicalDevice physical, DeviceFacts& facts) {
   VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
@@ -143,7 +158,8 @@ DeviceFacts read_facts(VkPhysicalDevice physical) {
                            (sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
   facts.int_dot = features.dot.shaderIntegerDotProduct;
   facts.cooperative = features.cooperative.cooperativeMatrix && features.v12.shaderInt8 &&
-                      features.v12.shaderFloat16 && features.v12.storageBuffer8BitAccess;
+                      features.v12.shaderFloat16 && facts.subgroup == 32 &&
+                      facts.shared_bytes >= 47104 && has_int8_matrices(physical);
   read_memory(physical, facts);
   return facts;
 }

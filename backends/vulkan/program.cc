@@ -166,8 +166,11 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
     s[kXStride] = 4;
   }
   const char* way_name = "_tile";
+  const bool cooperative = way == Way::kTile && facts_.cooperative && op.weight.dtype == DType::kI8 &&
+                           op.weight.group == 0;
   if (way == Way::kTile) {
     s[kThreads] = 256;
+    if (cooperative) way_name = "_cooperative";
   } else {
     s[kM] = static_cast<uint32_t>(way == Way::kFused ? 1 : bucket.rows);
     if (bucket.rows > 2) {
@@ -176,7 +179,7 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
     }
     way_name = way == Way::kFused ? "_fused" : "_rows";
   }
-  const bool plain = op.weight.dtype == DType::kI8 && !facts_.int_dot;
+  const bool plain = op.weight.dtype == DType::kI8 && !facts_.int_dot && !cooperative;
   Dispatch d = dispatch(op, std::string(op_name(op.kind)) + "_" + dtype + way_name + (plain ? "_plain" : ""), s);
   d.matmul.weights = (*weights_)[i].values;
   d.matmul.scales = (*weights_)[i].scales;
@@ -185,8 +188,9 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
   if (op.kind == OpKind::kQkvRope) d.matmul.keys = at_.keys[static_cast<size_t>(op.layer)];
   d.weight_bytes = op.weight.value_bytes() + op.weight.scale_bytes();
   if (way == Way::kTile) {
-    d.x = div_up_u32(s[kUnits], kTileUnits);
-    d.y = div_up_u32(static_cast<uint32_t>(bucket.rows), kTileRows);
+    const uint32_t scale = cooperative ? 2 : 1;
+    d.x = div_up_u32(s[kUnits], scale * kTileUnits);
+    d.y = div_up_u32(static_cast<uint32_t>(bucket.rows), scale * kTileRows);
   } else {
     d.x = div_up_u32(s[kUnits], s[kThreads] / s[kSubgroup] * s[kU]);
     // As many workgroups as run at a time: each makes x ready once and then walks on.

@@ -9,8 +9,7 @@ set(spirv_files "")
 
 function(lamina_shader name source)
   set(out ${spirv_dir}/${name})
-  set(flags --target-env vulkan1.2 -Os -I${PROJECT_SOURCE_DIR}/shaders/include ${ARGN})
-  list(REMOVE_ITEM flags -Os)
+  set(flags --target-env vulkan1.2 -I${PROJECT_SOURCE_DIR}/shaders/include ${ARGN})
   add_custom_command(OUTPUT ${out}.spv ${out}.h
     COMMAND ${GLSLANG} --quiet ${flags} -o ${out}.spv ${PROJECT_SOURCE_DIR}/shaders/${source}.comp
     COMMAND ${GLSLANG} --quiet ${flags} --vn ${name} -o ${out}.h ${PROJECT_SOURCE_DIR}/shaders/${source}.comp
@@ -25,6 +24,9 @@ foreach(weight i8 f16 f32)
     lamina_shader(${source}_${weight} ${source} -DWEIGHT_${upper})
   endforeach()
   foreach(op qkv_rope matmul_add gate_up_silu logits)
+    if(weight STREQUAL i8)
+      lamina_shader(${op}_i8_cooperative ${op} -DWEIGHT_I8 -DCOOPERATIVE -DINT_DOT)
+    endif()
     foreach(way fused rows tile)
       string(TOUPPER ${way} way_upper)
       if(weight STREQUAL i8)

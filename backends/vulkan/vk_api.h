@@ -16,7 +16,7 @@ namespace lamina::vulkan {
   F(vkDestroyInstance) F(vkEnumeratePhysicalDevices) F(vkGetPhysicalDeviceProperties2)      \
   F(vkGetPhysicalDeviceFeatures2) F(vkGetPhysicalDeviceMemoryProperties2)                   \
   F(vkGetPhysicalDeviceQueueFamilyProperties) F(vkEnumerateDeviceExtensionProperties)       \
-  F(vkCreateDevice) F(vkGetDeviceProcAddr)
+  F(vkCreateDevice) F(vkGetDeviceProcAddr) F(vkGetPhysicalDeviceCooperativeMatrixPropertiesNV)
 
 #define LAMINA_VK_DEVICE(F)                                                                 \
   F(vkDestroyDevice) F(vkGetDeviceQueue) F(vkDeviceWaitIdle) F(vkCreateBuffer)              \
