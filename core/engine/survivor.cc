@@ -24,7 +24,8 @@ Survivor::Survivor(std::unique_ptr<Engine> engine, const SurvivorOptions& option
     : options_(options),
       make_engine_(std::move(make_engine)),
       tell_(std::move(tell)),
-      engine_(std::move(engine)) {}
+      engine_(std::move(engine)),
+      can_be_lost_(engine_->backend().info().can_be_lost) {}
 
 Result<Session*> Survivor::new_session(const Tokenizer* tokenizer, AtLimit at_limit) {
   LAMINA_ASSIGN(Session session, engine_->new_session(tokenizer, at_limit));
@@ -63,7 +64,7 @@ Result<bool> Survivor::step(std::span<Session* const> sessions, const Engine::On
 }
 
 void Survivor::take_snapshots(std::span<Session* const> sessions) {
-  if (options_.snapshot_every <= 0 || !engine_->backend().info().can_be_lost) return;
+  if (options_.snapshot_every <= 0 || !can_be_lost_) return;
   for (const auto& kept : kept_) {
     if (std::ranges::find(sessions, &kept->session) == sessions.end()) continue;
     const uint64_t others = snapshot_bytes() - kept->snapshot.bytes();
@@ -146,10 +147,10 @@ Result<void> Survivor::switch_to(std::unique_ptr<Engine> engine) {
 }
 
 void Survivor::move_sessions(Moves moves, std::unique_ptr<Engine> engine) {
-  const bool can_be_lost = engine->backend().info().can_be_lost;
+  can_be_lost_ = engine->backend().info().can_be_lost;
   for (size_t i = 0; i < kept_.size(); ++i) {
     engine->bind(kept_[i]->session, std::move(moves[i]));
-    if (!can_be_lost) kept_[i]->snapshot = KvSnapshot();
+    if (!can_be_lost_) kept_[i]->snapshot = KvSnapshot();
   }
   engine_ = std::move(engine);
   lost_.reset();

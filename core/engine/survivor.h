@@ -69,6 +69,7 @@ class Survivor {
   MakeEngine make_engine_;
   Tell tell_;
   std::unique_ptr<Engine> engine_;
+  bool can_be_lost_;                         // engine_'s backend, asked once
   std::vector<std::unique_ptr<Kept>> kept_;  // pointed to, and destroyed before the engine
   std::optional<Error> lost_;                // why the engine can't be used any more
   int32_t recreations_ = 0;

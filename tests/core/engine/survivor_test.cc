@@ -234,6 +234,41 @@ TEST_F(SurvivalTest, ASlidingSessionSurvivesWithItsTurnedSinks) {
   }
 }
 
+TEST_F(SurvivalTest, ACopyOfHalfASinkPageIsNoUseAfterASlide) {
+  survivor_options_.snapshot_every = 1;
+  survivor_options_.snapshot_bytes = kv_export_size(model_->config, 40) * sizeof(uint16_t);
+  engine_options_.context = 192;
+  const auto run = [&](const Fault& fault) {
+    return answer(Kind::kReference, prompt(100), sampled(120), fault, {}, AtLimit::kSlide);
+  };
+  const Transcript undisturbed = run({});
+  EXPECT_EQ(run({BackendCall::kSubmit, 60}), undisturbed);  // has not slid yet
+  EXPECT_THAT(told_, ElementsAre(HasSubstr("computing 116 of 156 positions again")));
+  EXPECT_EQ(run({BackendCall::kSubmit, 110}), undisturbed);
+  EXPECT_THAT(told_, ElementsAre(HasSubstr("computing 142 of 142 positions again")));
+}
+
+TEST_F(SurvivalTest, TheSameTokensAtOtherPositionsAreNotTheSameKv) {
+  survivor_options_.snapshot_every = 1;
+  engine_options_.context = 192;
+  engine_options_.max_rows = 192;  // the second prompt in one step, with nothing seen in between
+  const auto both_turns = [&](const Fault& fault) {
+    const auto s = survivor(Kind::kReference, fault);
+    Session& session = *s->new_session(&tokenizer_, AtLimit::kSlide).value();
+    EXPECT_TRUE(answer(*s, session, prompt(190), sampled(40)));
+    EXPECT_EQ(session.n_evicted(), kPageSize);
+    // Everything but what slid away: token by token what lies in the cache now.
+    std::vector<int32_t> second(session.tokens().begin(), session.tokens().end() - 10);
+    second.erase(second.begin() + kPageSize, second.begin() + 2 * kPageSize);
+    return answer(*s, session, second, sampled(20)).value();
+  };
+  const Transcript undisturbed = both_turns({});
+  for (int step = 42; step < 60; step += 4) {
+    EXPECT_EQ(both_turns({BackendCall::kSubmit, step}), undisturbed) << "step " << step;
+    EXPECT_EQ(told_.size(), 1u);
+  }
+}
+
 TEST_F(SurvivalTest, ASlidingSessionWithoutSnapshotIsComputedAgainAsItSlid) {
   survivor_options_.snapshot_every = 0;
   engine_options_.context = 192;
