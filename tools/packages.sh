@@ -4,6 +4,7 @@
 
 build_packages=(g++ cmake ninja-build ccache nlohmann-json3-dev libcli11-dev libedit-dev libssl-dev libvulkan-dev glslang-tools)
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-14-dev libicu-dev mesa-vulkan-drivers spirv-tools)
+cross_packages=(g++-12-aarch64-linux-gnu qemu-user-static googletest)
 
 # install_packages NAME...: quiet when nothing is missing.
 install_packages() {

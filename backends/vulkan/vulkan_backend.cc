@@ -273,12 +273,11 @@ class Backend final : public VulkanBackend {
     most_pages_ = static_cast<uint64_t>(n_pages_) + rows;
     pages_at_ = take(most_pages_ * 4);
     LAMINA_ASSIGN(step_, DeviceBuffer::create(*device_, size, Place::kStep, "the step"));
-    LAMINA_ASSIGN(step_copy_, DeviceBuffer::create(*device_, size, Place::kDevice, "the step"));
-    at.head = step_copy_.address();
-    at.rows = step_copy_.address() + rows_at_;
-    at.selected = step_copy_.address() + selected_at_;
-    at.rope = step_copy_.address() + rope_at_;
-    at.pages = step_copy_.address() + pages_at_;
+    at.head = step_.address();
+    at.rows = step_.address() + rows_at_;
+    at.selected = step_.address() + selected_at_;
+    at.rope = step_.address() + rope_at_;
+    at.pages = step_.address() + pages_at_;
     return {};
   }
 
@@ -362,7 +361,7 @@ class Backend final : public VulkanBackend {
     info.commandBufferCount = 1;
     LAMINA_VK_TRY(vkAllocateCommandBuffers(device_->handle(), &info, &r.commands));
     LAMINA_TRY(pipelines_.create());
-    LAMINA_TRY(record(r, std::get<0>(key), std::get<1>(key)));
+    LAMINA_TRY(record(r, std::get<1>(key)));
     current_ = &(recordings_[key] = std::move(r));
     return current_->commands;
   }
@@ -375,27 +374,7 @@ class Backend final : public VulkanBackend {
                          nullptr);
   }
 
-  // The host's part of the step to where kernels reach it fast: they read it over and over.
-  void copy_step(VkCommandBuffer commands, int32_t rows) const {
-    const auto n = static_cast<uint64_t>(std::min(rows, max_rows_));
-    const auto d = static_cast<uint64_t>(graph_.config.head_dim);
-    const VkBufferCopy parts[] = {
-        {0, 0, sizeof(StepHead)},
-        {rows_at_, rows_at_, n * sizeof(StepRow)},
-        {selected_at_, selected_at_, static_cast<uint64_t>(max_logit_rows_) * 4},
-        {rope_at_, rope_at_, n * d * 4},
-        {pages_at_, pages_at_, most_pages_ * 4},
-    };
-    vkCmdCopyBuffer(commands, step_.handle(), step_copy_.handle(), std::size(parts), parts);
-    VkMemoryBarrier all{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
-    all.srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT;
-    all.dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_INDIRECT_COMMAND_READ_BIT;
-    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT,
-                         VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT, 0, 1,
-                         &all, 0, nullptr, 0, nullptr);
-  }
-
-  Result<void> record(const Recording& r, int32_t rows, int32_t selected) {
+  Result<void> record(const Recording& r, int32_t selected) {
     if (profiling_ && !queries_) {
       VkQueryPoolCreateInfo info{VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO};
       info.queryType = VK_QUERY_TYPE_TIMESTAMP;
@@ -409,7 +388,6 @@ class Backend final : public VulkanBackend {
       vkCmdResetQueryPool(r.commands, queries_, 0, static_cast<uint32_t>(r.dispatches.size() + 1));
       vkCmdWriteTimestamp(r.commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_, query++);
     }
-    copy_step(r.commands, rows);
     VkPipeline bound = VK_NULL_HANDLE;
     for (const Dispatch& d : r.dispatches) {
       const VkPipeline pipeline = pipelines_.at(d.pipeline);
@@ -418,7 +396,7 @@ class Backend final : public VulkanBackend {
       vkCmdPushConstants(r.commands, pipelines_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, d.push_bytes,
                          &d.matmul);
       if (d.indirect)
-        vkCmdDispatchIndirect(r.commands, step_copy_.handle(), 0);
+        vkCmdDispatchIndirect(r.commands, step_.handle(), 0);
       else
         vkCmdDispatch(r.commands, d.x, d.y, 1);
       barrier(r.commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
@@ -502,7 +480,7 @@ class Backend final : public VulkanBackend {
   Arena arena_;
   uint64_t to_upload_ = 0, uploaded_ = 0, weight_bytes_ = 0, activation_bytes_ = 0;
   KvMemory kv_;
-  DeviceBuffer activations_[kBuffers], xq_, xs_, partial_, arrived_, step_, step_copy_, readback_;
+  DeviceBuffer activations_[kBuffers], xq_, xs_, partial_, arrived_, step_, readback_;
   uint64_t rows_at_ = 0, selected_at_ = 0, rope_at_ = 0, pages_at_ = 0, most_pages_ = 0;
   std::unique_ptr<Program> program_;
 

@@ -43,6 +43,8 @@ std::vector<Case> all_cases() {
   for (const std::string& isa : engines) {
     for (Precision p : {Precision{DType::kF32, 0}, {DType::kF16, 0}, {DType::kI8, 0},
                         {DType::kI8, 32}, {DType::kI8, 64}, {DType::kI8, 128}}) {
+      // Variants of an engine differ in their int8 products and in how rows are made ready.
+      if (isa.find(':') != std::string::npos && (p.dtype != DType::kI8 || p.group != 0)) continue;
       cases.push_back({isa, p});
     }
   }
@@ -199,6 +201,7 @@ std::vector<Batch> attention_batches() {
 
 // K and V are written by qkv_rope, so this probes both ops.
 TEST_P(Ops, attention) {
+  if (GetParam().precision.group != 0) GTEST_SKIP() << "attention knows nothing of weights";
   for (Heads h : kAttentionHeads) {
     ModelConfig config = config_of(96, 64, h.heads, h.kv_heads, h.dim);
     Probe probe(config);
@@ -243,7 +246,7 @@ std::string engine_name(const ::testing::TestParamInfo<std::string>& info) {
 }
 INSTANTIATE_TEST_SUITE_P(Cpu, StoredKv, ::testing::ValuesIn(cpu_isas_available()), engine_name);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(StoredKv);
-INSTANTIATE_TEST_SUITE_P(Gpu, StoredKv, ::testing::ValuesIn(test::vulkan_engines()), engine_name);
+INSTANTIATE_TEST_SUITE_P(Gpu, StoredKv, ::testing::ValuesIn(test::vulkan_engines(1)), engine_name);
 
 }  // namespace
 }  // namespace lamina

@@ -12,11 +12,14 @@
 
 namespace lamina::test {
 
-// Empty where there is no Vulkan device.
-inline std::vector<std::string> vulkan_engines() {
+// The first `most`; none where there is no Vulkan device.
+inline std::vector<std::string> vulkan_engines(size_t most = 3) {
   const auto devices = vulkan_devices();
   if (!devices || devices->empty()) return {};
-  return {"vulkan", "vulkan:no-int-dot no-shuffle u=1", "vulkan:no-fused unroll=1"};
+  std::vector<std::string> all = {"vulkan", "vulkan:no-int-dot no-shuffle u=2",
+                                  "vulkan:no-fused unroll=1"};
+  all.resize(std::min(most, all.size()));
+  return all;
 }
 
 inline std::string plain_name(std::string name) {
