@@ -68,7 +68,7 @@ class Backend final : public VulkanBackend {
   }
 
   BackendInfo info() const override {
-    return {"vulkan", device_->facts().name + ", " + features_text(device_->facts())};
+    return {"vulkan", device_->facts().name + ", " + features_text(device_->facts()), true};
   }
 
   Result<void> prepare(const Graph& graph, const WeightMap& weights, const KvShape& kv,
