@@ -49,6 +49,8 @@ void measure(const LoadedModel& model, const std::string& variant, bool prefill)
   std::printf("variant \"%s\" on %s: ready in %.2f s\n", variant.c_str(), backend->info().device.c_str(),
               std::chrono::duration<double>(Clock::now() - start).count());
   cli::BenchRunner runner(*engine);
+  const auto each = variant.find("each=");
+  if (each != std::string::npos) runner.tokens_per_submit = std::atoi(variant.c_str() + each + 5);
   for (const cli::BenchTest test : {cli::BenchTest{0, 128, 0}, cli::BenchTest{0, 64, 4096}, cli::BenchTest{512, 0, 0}}) {
     if ((test.n_prompt > 0 || test.n_depth > 0) && !prefill) continue;
     const auto speeds = cli::rates(must(runner.run(test, 3)), test.tokens());

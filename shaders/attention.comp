@@ -5,7 +5,9 @@
 // positions, split over workgroups where few rows would leave the device idle (Dao et al.,
 // "Flash-Decoding", 2023). The last workgroup of a row and head merges the splits' results.
 //
-// Workgroup (kv head, row, split) of 128 threads. For scores a thread takes one position; for the
+// Workgroup (HEADS query heads, ROWS rows of one sequence, split) of 128 threads: few heads and one row
+// while decoding, so that many workgroups share the work; up to 8 queries in a prompt, so that keys
+// and values are read less often. For scores a thread takes one position; for the
 // weighted sum it takes four neighbouring dimensions of every n-th position.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
@@ -19,6 +21,8 @@ layout(constant_id = 18) const bool KV_F32 = false;
 layout(constant_id = 22) const uint VALUES_AT = 0;
 layout(constant_id = 23) const float SCALE = 1.0;
 layout(constant_id = 24) const uint MAX_SPLITS = 1;
+layout(constant_id = 25) const uint HEADS = 1;  // divides the group of a key/value head
+layout(constant_id = 26) const uint ROWS = 1;   // 1 where there are splits
 
 #include "kv.glsl"
 
@@ -30,11 +34,13 @@ layout(push_constant, scalar) uniform Push {
   Uints pages;
   Uvec4s keys;       // of this layer; its values lie VALUES_AT elements later
   SharedFloats partial;    // [row][head][split]: HEAD_DIM weighted sums, largest score, sum of weights
-  SharedUints arrived;     // [row][kv head]: splits that are done, 0 between dispatches
+  SharedUints arrived;     // [row][group of heads]: splits that are done, 0 between dispatches
 } p;
 
 const uint THREADS = 128;
-const uint G = N_HEADS / N_KV_HEADS;
+const uint G = HEADS * ROWS;                   // queries
+const uint HEAD_GROUPS = N_HEADS / HEADS;
+const uint GROUP_HEADS = N_HEADS / N_KV_HEADS;  // that share a key/value head
 const uint ELEMENTS = KV_F32 ? 4 : 8;  // of a 16-byte word
 const uint DIM_WORDS4 = KV_DIM / ELEMENTS;
 const uint QUADS = KV_DIM / 4;
@@ -50,14 +56,22 @@ shared float rescale[G];
 shared float merged[G * STRIPES * KV_DIM];
 shared uint last;
 
-void load_query(uint row, uint kv_head) {
+shared int limit[ROWS];  // positions that each row sees; 0 beyond the step's rows
+
+void load_query(uint row, uint head) {
   for (uint i = thread_index(); i < G * KV_DIM; i += THREADS) {
     const uint g = i / KV_DIM, d = i % KV_DIM;
-    q[i] = d < HEAD_DIM ? p.x.v[row * X_STRIDE + (kv_head * G + g) * HEAD_DIM + d] * SCALE : 0.0;
+    q[i] = d < HEAD_DIM
+               ? p.x.v[(row + g / HEADS) * X_STRIDE + (head + g % HEADS) * HEAD_DIM + d] * SCALE
+               : 0.0;
   }
   if (thread_index() < G) {
     largest[thread_index()] = -1e30;
     total[thread_index()] = 0.0;
+  }
+  if (thread_index() < ROWS) {
+    const uint r = row + thread_index();
+    limit[thread_index()] = r < p.head.v.n_rows ? p.rows.v[r].kv_index + 1 : 0;
   }
 }
 
@@ -69,7 +83,7 @@ void load_key(Row row, uint kv_head, int position, bool seen, out uvec4 key[DIM_
 
 vec4 query4(uint i) { return vec4(q[i], q[i + 1], q[i + 2], q[i + 3]); }
 
-void scores_of(uvec4 key[DIM_WORDS4], bool seen) {
+void scores_of(uvec4 key[DIM_WORDS4], int position, int end) {
   float s[G];
   [[unroll]] for (uint g = 0; g < G; ++g) s[g] = 0.0;
   [[unroll]] for (uint w = 0; w < DIM_WORDS4; ++w) {
@@ -84,7 +98,9 @@ void scores_of(uvec4 key[DIM_WORDS4], bool seen) {
       }
     }
   }
-  [[unroll]] for (uint g = 0; g < G; ++g) score[g * THREADS + thread_index()] = seen ? s[g] : -1e30;
+  [[unroll]] for (uint g = 0; g < G; ++g) {
+    score[g * THREADS + thread_index()] = position < min(end, limit[g / HEADS]) ? s[g] : -1e30;
+  }
 }
 
 // Scores of the chunk to weights; a subgroup takes a head at a time.
@@ -145,9 +161,9 @@ void add_page(uint at, uint first, uint n) {
 }
 
 // A subgroup finds the factors of a head's splits, then every thread sums one dimension.
-void merge_splits(uint row, uint kv_head, uint splits) {
+void merge_splits(uint row, uint first_head, uint splits) {
   for (uint g = gl_SubgroupID; g < G; g += gl_NumSubgroups) {
-    const uint base = (row * N_HEADS + kv_head * G + g) * MAX_SPLITS * RECORD;
+    const uint base = (row * N_HEADS + first_head + g) * MAX_SPLITS * RECORD;
     float most = -1e30, sum = 0.0;
     for (uint s = gl_SubgroupInvocationID; s < splits; s += SUBGROUP) {
       most = max(most, p.partial.v[base + s * RECORD + HEAD_DIM]);
@@ -163,7 +179,7 @@ void merge_splits(uint row, uint kv_head, uint splits) {
   }
   barrier();
   for (uint i = thread_index(); i < G * HEAD_DIM; i += THREADS) {
-    const uint g = i / HEAD_DIM, d = i % HEAD_DIM, head = kv_head * G + g;
+    const uint g = i / HEAD_DIM, d = i % HEAD_DIM, head = first_head + g;
     const uint base = (row * N_HEADS + head) * MAX_SPLITS * RECORD + d;
     float value = 0.0;
     for (uint s = 0; s < splits; s += 4) {
@@ -176,14 +192,16 @@ void merge_splits(uint row, uint kv_head, uint splits) {
 }
 
 void main() {
-  const uint kv_head = gl_WorkGroupID.x, r = gl_WorkGroupID.y, split = gl_WorkGroupID.z;
+  const uint first_head = gl_WorkGroupID.x * HEADS, r = gl_WorkGroupID.y * ROWS, split = gl_WorkGroupID.z;
+  const uint kv_head = first_head / GROUP_HEADS;
   const Row row = p.rows.v[r];
-  const int positions = row.kv_index + 1;
+  const uint last_row = min(r + ROWS, p.head.v.n_rows) - 1;
+  const int positions = (ROWS == 1 ? row.kv_index : p.rows.v[last_row].kv_index) + 1;
   const int begin = int(split * p.head.v.split_positions);
   if (begin >= positions) return;
   const int end = min(positions, begin + int(p.head.v.split_positions));
   const uint splits = (uint(positions) - 1) / p.head.v.split_positions + 1;
-  load_query(r, kv_head);
+  load_query(r, first_head);
 
   [[unroll]] for (uint i = 0; i < G * QUADS_EACH; ++i) acc[i] = vec4(0.0);
   for (int chunk = begin; chunk < end; chunk += int(THREADS)) {
@@ -194,7 +212,7 @@ void main() {
     const uint values = VALUES_AT + kv_at(p.pages, row.pages_at, chunk, kv_head);
     const uint more_values = n > PAGE ? VALUES_AT + kv_at(p.pages, row.pages_at, chunk + int(PAGE), kv_head) : 0;
     barrier();
-    scores_of(key, position < end);
+    scores_of(key, position, end);
     barrier();
     soften();
     barrier();
@@ -218,11 +236,13 @@ void main() {
   }
   barrier();
   for (uint i = thread_index(); i < G * HEAD_DIM; i += THREADS) {
-    const uint g = i / HEAD_DIM, d = i % HEAD_DIM, head = kv_head * G + g;
+    const uint g = i / HEAD_DIM, d = i % HEAD_DIM, head = first_head + g % HEADS;
+    const uint out_row = r + g / HEADS;
+    if (out_row > last_row) continue;
     float sum = 0.0;
     for (uint s = 0; s < STRIPES; ++s) sum += merged[(g * STRIPES + s) * KV_DIM + d];
     if (splits == 1) {
-      p.out_rows.v[r * OUT_STRIDE + head * HEAD_DIM + d] = sum / total[g];
+      p.out_rows.v[out_row * OUT_STRIDE + head * HEAD_DIM + d] = sum / total[g];
       continue;
     }
     const uint at = ((r * N_HEADS + head) * MAX_SPLITS + split) * RECORD;
@@ -236,11 +256,11 @@ void main() {
   memoryBarrierBuffer();
   barrier();
   if (thread_index() == 0) {
-    last = atomicAdd(p.arrived.v[r * N_KV_HEADS + kv_head], 1) == splits - 1 ? 1 : 0;
+    last = atomicAdd(p.arrived.v[r * HEAD_GROUPS + gl_WorkGroupID.x], 1) == splits - 1 ? 1 : 0;
   }
   barrier();
   if (last == 0) return;
   memoryBarrierBuffer();
-  merge_splits(r, kv_head, splits);
-  if (thread_index() == 0) p.arrived.v[r * N_KV_HEADS + kv_head] = 0;
+  merge_splits(r, first_head, splits);
+  if (thread_index() == 0) p.arrived.v[r * HEAD_GROUPS + gl_WorkGroupID.x] = 0;
 }

@@ -14,6 +14,7 @@ namespace {
 constexpr int32_t kMostVectorRows = 8;  // beyond that, tiles
 constexpr uint32_t kTileUnits = 32, kTileRows = 64;
 constexpr uint32_t kAttentionThreads = 128;
+constexpr uint32_t kAttentionQueries = 8;  // of a workgroup, at most
 
 uint32_t div_up_u32(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
@@ -60,17 +61,34 @@ void Program::prepare(const std::vector<PlannedOp>& plan, const std::vector<Devi
   limits_ = limits;
   // Every bucket, rows and logit rows apart: pipelines are per op.
   for (int32_t n = 1; n < 2 * limits.max_rows; n *= 2) {
-    (void)dispatches(std::min(n, limits.max_rows), std::min({n, limits.max_rows, limits.max_logit_rows}));
+    const int32_t rows = std::min(n, limits.max_rows);
+    (void)dispatches({rows, std::min(rows, limits.max_logit_rows), false, n == 1});
+    (void)dispatches({rows, 0, true, false});
   }
 }
 
-std::vector<Dispatch> Program::dispatches(int32_t rows, int32_t selected) const {
+std::vector<Dispatch> Program::dispatches(const StepKind& step) const {
   std::vector<Dispatch> list;
   for (size_t i = 0; i < plan_->size(); ++i) {
-    const int32_t n = (*plan_)[i].selected ? selected : rows;
-    if (n > 0) add(list, i, bucket_of(n));
+    const int32_t n = (*plan_)[i].selected ? step.selected : step.rows;
+    if (n > 0) add(list, i, bucket_of(n), step.tiled_attention);
   }
+  if (step.argmax) add_argmax(list);
   return list;
+}
+
+void Program::add_argmax(std::vector<Dispatch>& list) const {
+  Shape s;
+  s[kThreads] = std::min(1024u, facts_.max_invocations);
+  s[kSubgroup] = facts_.subgroup;
+  s[kNOut] = static_cast<uint32_t>(widths_[static_cast<size_t>(Buffer::kLogits)]);
+  Dispatch d{};
+  d.pipeline = pipelines_.request("argmax", s);
+  d.kind = OpKind::kLogits;
+  d.x = d.y = 1;
+  d.argmax = {at_.buffers[static_cast<size_t>(Buffer::kLogits)], at_.head, at_.rows, at_.tokens};
+  d.push_bytes = sizeof(ArgmaxPush);
+  list.push_back(d);
 }
 
 Shape Program::shape_of(const PlannedOp& op) const {
@@ -113,9 +131,9 @@ bool Program::fits_fused(const PlannedOp& op) const {
   return needs <= facts_.shared_bytes && !variant_has("no-fused");
 }
 
-void Program::add(std::vector<Dispatch>& list, size_t i, Bucket bucket) const {
+void Program::add(std::vector<Dispatch>& list, size_t i, Bucket bucket, bool tiled_attention) const {
   const PlannedOp& op = (*plan_)[i];
-  if (op.kind == OpKind::kAttention) return add_attention(list, op, bucket);
+  if (op.kind == OpKind::kAttention) return add_attention(list, op, tiled_attention);
   if (is_matmul(op.kind)) return add_matmul(list, i, bucket);
   const bool embed = op.kind == OpKind::kEmbed;
   Shape s = shape_of(op);
@@ -200,8 +218,25 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
   list.push_back(d);
 }
 
-void Program::add_attention(std::vector<Dispatch>& list, const PlannedOp& op, Bucket) const {
+// The largest number of heads up to `most` that divides those that share a key/value head.
+uint32_t Program::heads_together(uint32_t most) const {
+  const auto group = static_cast<uint32_t>(config_.n_heads / config_.n_kv_heads);
+  uint32_t heads = std::min(most, group);
+  while (group % heads != 0) --heads;
+  return heads;
+}
+
+uint32_t Program::attention_rows() const { return kAttentionQueries / heads_together(kAttentionQueries); }
+
+uint32_t Program::attention_groups(bool tiled) const {
+  return static_cast<uint32_t>(config_.n_heads) /
+         heads_together(tiled ? kAttentionQueries : variant_number("heads", 2));
+}
+
+void Program::add_attention(std::vector<Dispatch>& list, const PlannedOp& op, bool tiled) const {
   Shape s;
+  s[kHeads] = heads_together(tiled ? kAttentionQueries : variant_number("heads", 2));
+  s[kRows] = tiled ? attention_rows() : 1;
   s[kThreads] = kAttentionThreads;
   s[kSubgroup] = facts_.subgroup;
   s[kHeadDim] = static_cast<uint32_t>(config_.head_dim);
@@ -217,6 +252,7 @@ void Program::add_attention(std::vector<Dispatch>& list, const PlannedOp& op, Bu
   d.pipeline = pipelines_.request("attention", s);
   d.kind = op.kind;
   d.indirect = true;
+  d.x = static_cast<uint32_t>(config_.n_heads) / s[kHeads];
   d.attention = {at_.buffers[static_cast<size_t>(op.in)], at_.buffers[static_cast<size_t>(op.out)],
                  at_.head, at_.rows, at_.pages, at_.keys[static_cast<size_t>(op.layer)], at_.partial,
                  at_.arrived};

@@ -3,6 +3,7 @@
 // run with which addresses. Recorded into command buffers once.
 #pragma once
 
+#include <compare>
 #include <vector>
 
 #include "backends/vulkan/pipelines.h"
@@ -20,7 +21,7 @@ struct DeviceWeight {
 struct Addresses {
   std::vector<uint64_t> buffers;  // by lamina::Buffer
   uint64_t xq, xs, partial, arrived;
-  uint64_t head, rows, pages, selected, rope;
+  uint64_t head, rows, pages, selected, rope, tokens;
   std::vector<uint64_t> keys;  // by layer
 };
 
@@ -40,6 +41,7 @@ struct Dispatch {
   union {
     MatmulPush matmul;
     AttentionPush attention;
+    ArgmaxPush argmax;
   };
   uint32_t push_bytes;
 };
@@ -51,6 +53,14 @@ struct Bucket {
   int32_t rows;  // the step's rows, rounded up
 };
 Bucket bucket_of(int32_t rows);
+
+// What a step is, as far as its commands depend on it.
+struct StepKind {
+  int32_t rows, selected;  // rounded up; selected 0: no logits at all
+  bool tiled_attention;    // many rows of one sequence
+  bool argmax;             // the most likely token becomes the next step's row
+  auto operator<=>(const StepKind&) const = default;
+};
 
 class Program {
  public:
@@ -64,13 +74,17 @@ class Program {
                const std::array<int32_t, kBuffers>& widths, const Addresses& addresses,
                const Limits& limits);
 
-  // The dispatches of a step of `rows` rows, `selected` of which want logits (0: no logits at all).
-  std::vector<Dispatch> dispatches(int32_t rows, int32_t selected) const;
+  std::vector<Dispatch> dispatches(const StepKind& step) const;
+  // Rows of one sequence that a workgroup of tiled attention takes.
+  uint32_t attention_rows() const;
+  uint32_t attention_groups(bool tiled) const;  // of query heads that a workgroup takes
 
  private:
-  void add(std::vector<Dispatch>& list, size_t op, Bucket bucket) const;
+  void add(std::vector<Dispatch>& list, size_t op, Bucket bucket, bool tiled_attention) const;
   void add_matmul(std::vector<Dispatch>& list, size_t op, Bucket bucket) const;
-  void add_attention(std::vector<Dispatch>& list, const PlannedOp& op, Bucket bucket) const;
+  void add_attention(std::vector<Dispatch>& list, const PlannedOp& op, bool tiled) const;
+  void add_argmax(std::vector<Dispatch>& list) const;
+  uint32_t heads_together(uint32_t most) const;
   Dispatch dispatch(const PlannedOp& op, const std::string& module, const Shape& shape) const;
   Shape shape_of(const PlannedOp& op) const;
   bool fits_fused(const PlannedOp& op) const;

@@ -13,7 +13,8 @@ enum Spec : uint32_t {
   kThreads = 0, kSubgroup = 1, kCols = 2, kUnits = 3, kRowWords4 = 4, kBlock = 5, kGroup = 6, kM = 7,
   kU = 8, kNOut = 9, kHeadDim = 10, kNHeads = 11, kNKvHeads = 12, kEps = 13, kXStride = 14,
   kOutStride = 15, kNorm = 16, kGather = 17, kKvF32 = 18, kUnroll = 19, kShuffle = 20, kBias = 21,
-  kValuesAt = 22, kScale = 23, kMaxSplits = 24, kSpecs = 25,
+  kValuesAt = 22, kScale = 23, kMaxSplits = 24,
+  kHeads = 25, kRows = 26, kSpecs = 27,
 };
 
 // Values of all constants; a shader takes those that it has.
@@ -34,12 +35,17 @@ struct AttentionPush {
   uint64_t x, out, head, rows, pages, keys, partial, arrived;
 };
 
+struct ArgmaxPush {
+  uint64_t logits, head, rows, tokens;
+};
+
 // The step's buffer, as StepHead and Row of common.glsl.
 struct StepHead {
   uint32_t kv_heads, attention_rows, splits;  // an indirect dispatch
   uint32_t n_rows, n_selected;
   uint32_t split_positions;
-  uint32_t reserved[2];
+  uint32_t step;  // of a submission of several
+  uint32_t reserved;
 };
 
 struct StepRow {

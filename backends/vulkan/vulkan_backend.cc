@@ -19,6 +19,8 @@ constexpr uint64_t kArena = uint64_t{1} << 30;  // weights share buffers of abou
 constexpr uint32_t kSplitPositions = 128;       // of a split of attention, while there are few rows
 constexpr int32_t kSplitRows = 16;              // more rows than that keep the device busy unsplit
 constexpr uint32_t kMostSplits = 64;
+constexpr int kLooks = 20000;               // some milliseconds
+constexpr int32_t kMostSteps = 32;  // of one submission
 
 std::string features_text(const DeviceFacts& f) {
   std::string text = "subgroup " + std::to_string(f.subgroup);
@@ -100,13 +102,42 @@ class Backend final : public VulkanBackend {
     LAMINA_TRY(validate_batch(batch, graph_.config, n_pages_, max_rows_, max_logit_rows_));
     if (pending_) LAMINA_TRY(wait());
     LAMINA_TRY(load(batch));
-    LAMINA_ASSIGN(const VkCommandBuffer commands, recorded());
+    LAMINA_ASSIGN(const VkCommandBuffer commands, recorded(false));
     VkSubmitInfo info{VK_STRUCTURE_TYPE_SUBMIT_INFO};
     info.commandBufferCount = 1;
     info.pCommandBuffers = &commands;
     LAMINA_VK_TRY(vkQueueSubmit(device_->queue(), 1, &info, fence_));
     pending_ = true;
     return {};
+  }
+
+  int32_t most_steps() const override { return kMostSteps; }
+
+  Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps) override {
+    LAMINA_CHECK(program_ != nullptr && batch.rows.size() == 1 && batch.rows[0].wants_logits);
+    LAMINA_CHECK(steps >= 1 && steps <= kMostSteps);
+    const Row& row = batch.rows[0];
+    LAMINA_CHECK(static_cast<size_t>(row.kv_index + steps - 1) / kPageSize < batch.sequences[0].pages.size());
+    LAMINA_TRY(validate_batch(batch, graph_.config, n_pages_, max_rows_, max_logit_rows_));
+    if (pending_) LAMINA_TRY(wait());
+    LAMINA_TRY(load(batch, steps));
+    const auto d = static_cast<size_t>(graph_.config.head_dim);
+    for (int32_t i = 1; i < steps; ++i) {
+      rope_.fill(row.position + i, rope_row_.data(), rope_row_.data() + d / 2);
+      std::copy_n(rope_row_.data(), d, step_.as<float>(rope_at_) + static_cast<size_t>(i) * d);
+    }
+    LAMINA_ASSIGN(const VkCommandBuffer commands, recorded(true));
+    const std::vector<VkCommandBuffer> list(static_cast<size_t>(profiling_ ? 1 : steps), commands);
+    VkSubmitInfo info{VK_STRUCTURE_TYPE_SUBMIT_INFO};
+    info.commandBufferCount = static_cast<uint32_t>(list.size());
+    info.pCommandBuffers = list.data();
+    for (int32_t done = 0; done < steps; done += static_cast<int32_t>(list.size())) {
+      LAMINA_VK_TRY(vkQueueSubmit(device_->queue(), 1, &info, fence_));
+      pending_ = true;
+      LAMINA_TRY(wait());
+      if (profiling_) LAMINA_TRY(add_times());
+    }
+    return std::span<const int32_t>(step_.as<const int32_t>(tokens_at_), static_cast<size_t>(steps));
   }
 
   Result<StepOutput> read() override {
@@ -240,7 +271,7 @@ class Backend final : public VulkanBackend {
     LAMINA_TRY(allocate_one(xs_, rows * blocks * 4, "activations"));
     LAMINA_TRY(allocate_one(partial_, few * static_cast<uint64_t>(c.n_heads) * max_splits_ *
                                           static_cast<uint64_t>(c.head_dim + 2) * 4, "attention"));
-    LAMINA_TRY(allocate_one(arrived_, rows * static_cast<uint64_t>(c.n_kv_heads) * 4, "attention"));
+    LAMINA_TRY(allocate_one(arrived_, rows * static_cast<uint64_t>(c.n_heads) * 4, "attention"));
     LAMINA_TRY(lay_out_step(at));
     at.xq = xq_.address();
     at.xs = xs_.address();
@@ -269,19 +300,22 @@ class Backend final : public VulkanBackend {
     };
     rows_at_ = take(rows * sizeof(StepRow));
     selected_at_ = take(static_cast<uint64_t>(max_logit_rows_) * 4);
-    rope_at_ = take(rows * d * 4);
+    rope_at_ = take(std::max<uint64_t>(rows, kMostSteps) * d * 4);
     most_pages_ = static_cast<uint64_t>(n_pages_) + rows;
     pages_at_ = take(most_pages_ * 4);
+    tokens_at_ = take(kMostSteps * 4);
     LAMINA_ASSIGN(step_, DeviceBuffer::create(*device_, size, Place::kStep, "the step"));
     at.head = step_.address();
     at.rows = step_.address() + rows_at_;
     at.selected = step_.address() + selected_at_;
     at.rope = step_.address() + rope_at_;
     at.pages = step_.address() + pages_at_;
+    at.tokens = step_.address() + tokens_at_;
     return {};
   }
 
-  Result<void> load(const Batch& batch) {
+  // `steps`: how many will run on what is loaded; lengths are those of the last.
+  Result<void> load(const Batch& batch, int32_t steps = 1) {
     const auto d = static_cast<size_t>(graph_.config.head_dim);
     auto* rows = step_.as<StepRow>(rows_at_);
     auto* selected = step_.as<uint32_t>(selected_at_);
@@ -294,7 +328,7 @@ class Backend final : public VulkanBackend {
     lengths.assign(batch.sequences.size(), 0);
     for (const Row& row : batch.rows) {
       int32_t& length = lengths[static_cast<size_t>(row.sequence)];
-      length = std::max(length, row.kv_index + 1);
+      length = std::max(length, row.kv_index + steps);
     }
     int32_t longest = 0;
     for (size_t i = 0; i < batch.sequences.size(); ++i) {
@@ -318,8 +352,10 @@ class Backend final : public VulkanBackend {
       if (row.wants_logits) selected[n_selected_++] = static_cast<uint32_t>(r);
     }
     StepHead head{};
-    head.kv_heads = static_cast<uint32_t>(graph_.config.n_kv_heads);
-    head.attention_rows = static_cast<uint32_t>(n_rows_);
+    tiled_attention_ = batch.sequences.size() == 1 && n_rows_ > kSplitRows;
+    const uint32_t tile = tiled_attention_ ? program_->attention_rows() : 1;
+    head.kv_heads = program_->attention_groups(tiled_attention_);
+    head.attention_rows = (static_cast<uint32_t>(n_rows_) + tile - 1) / tile;
     head.n_rows = static_cast<uint32_t>(n_rows_);
     head.n_selected = static_cast<uint32_t>(n_selected_);
     head.split_positions = 1u << 30;
@@ -344,24 +380,25 @@ class Backend final : public VulkanBackend {
     return {};
   }
 
-  // The command buffer for a step of so many rows, recorded when first needed.
-  Result<VkCommandBuffer> recorded() {
-    const int32_t rows = bucket_of(n_rows_).rows, selected = n_selected_ ? bucket_of(n_selected_).rows : 0;
-    const auto key = std::tuple(std::min(rows, (max_rows_ + 63) / 64 * 64),
-                                std::min(selected, max_logit_rows_), profiling_);
+  // The command buffer for such a step, recorded when first needed.
+  Result<VkCommandBuffer> recorded(bool argmax) {
+    StepKind kind{std::min(bucket_of(n_rows_).rows, (max_rows_ + 127) / 128 * 128),
+                  n_selected_ ? std::min(bucket_of(n_selected_).rows, max_logit_rows_) : 0,
+                  tiled_attention_, argmax};
+    const auto key = std::pair(kind, profiling_);
     const auto found = recordings_.find(key);
     if (found != recordings_.end()) {
       current_ = &found->second;
       return current_->commands;
     }
     Recording r;
-    r.dispatches = program_->dispatches(std::get<0>(key), std::get<1>(key));
+    r.dispatches = program_->dispatches(kind);
     VkCommandBufferAllocateInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO};
     info.commandPool = pool_;
     info.commandBufferCount = 1;
     LAMINA_VK_TRY(vkAllocateCommandBuffers(device_->handle(), &info, &r.commands));
     LAMINA_TRY(pipelines_.create());
-    LAMINA_TRY(record(r, std::get<1>(key)));
+    LAMINA_TRY(record(r, kind));
     current_ = &(recordings_[key] = std::move(r));
     return current_->commands;
   }
@@ -374,25 +411,26 @@ class Backend final : public VulkanBackend {
                          nullptr);
   }
 
-  Result<void> record(const Recording& r, int32_t selected) {
+  Result<void> record(const Recording& r, const StepKind& kind) {
     if (profiling_ && !queries_) {
       VkQueryPoolCreateInfo info{VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO};
       info.queryType = VK_QUERY_TYPE_TIMESTAMP;
-      info.queryCount = static_cast<uint32_t>(3 * plan_.size() + 2);
+      info.queryCount = static_cast<uint32_t>(4 * plan_.size() + 4);
       LAMINA_VK_TRY(vkCreateQueryPool(device_->handle(), &info, nullptr, &queries_));
     }
-    const VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    if (kind.argmax) begin.flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT;
     LAMINA_VK_TRY(vkBeginCommandBuffer(r.commands, &begin));
     uint32_t query = 0;
+    const auto time = [&] {
+      if (profiling_) vkCmdWriteTimestamp(r.commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_, query++);
+    };
     if (profiling_) {
       vkCmdResetQueryPool(r.commands, queries_, 0, static_cast<uint32_t>(r.dispatches.size() + 1));
-      vkCmdWriteTimestamp(r.commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_, query++);
     }
-    VkPipeline bound = VK_NULL_HANDLE;
+    time();
     for (const Dispatch& d : r.dispatches) {
-      const VkPipeline pipeline = pipelines_.at(d.pipeline);
-      if (pipeline != bound) vkCmdBindPipeline(r.commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
-      bound = pipeline;
+      vkCmdBindPipeline(r.commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipelines_.at(d.pipeline));
       vkCmdPushConstants(r.commands, pipelines_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, d.push_bytes,
                          &d.matmul);
       if (d.indirect)
@@ -401,24 +439,29 @@ class Backend final : public VulkanBackend {
         vkCmdDispatch(r.commands, d.x, d.y, 1);
       barrier(r.commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
               VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
-      if (profiling_) {
-        vkCmdWriteTimestamp(r.commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_, query++);
-      }
+      time();
     }
-    barrier(r.commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_READ_BIT);
-    if (selected > 0) {
-      const DeviceBuffer& logits = activations_[static_cast<size_t>(Buffer::kLogits)];
-      const VkBufferCopy copy{0, 0, logits.size() / static_cast<uint64_t>(max_logit_rows_) *
-                                        static_cast<uint64_t>(selected)};
-      vkCmdCopyBuffer(r.commands, logits.handle(), readback_.handle(), 1, &copy);
-      VkMemoryBarrier all{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
-      all.srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT;
-      all.dstAccessMask = VK_ACCESS_HOST_READ_BIT;
-      vkCmdPipelineBarrier(r.commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
-                           &all, 0, nullptr, 0, nullptr);
+    if (kind.argmax) {
+      barrier(r.commands, VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT | VK_PIPELINE_STAGE_HOST_BIT,
+              VK_ACCESS_INDIRECT_COMMAND_READ_BIT | VK_ACCESS_HOST_READ_BIT);
+    } else if (kind.selected > 0) {
+      copy_logits(r.commands, kind.selected);
     }
     LAMINA_VK_TRY(vkEndCommandBuffer(r.commands));
     return {};
+  }
+
+  void copy_logits(VkCommandBuffer commands, int32_t selected) {
+    barrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_READ_BIT);
+    const DeviceBuffer& logits = activations_[static_cast<size_t>(Buffer::kLogits)];
+    const VkBufferCopy copy{0, 0, logits.size() / static_cast<uint64_t>(max_logit_rows_) *
+                                      static_cast<uint64_t>(selected)};
+    vkCmdCopyBuffer(commands, logits.handle(), readback_.handle(), 1, &copy);
+    VkMemoryBarrier all{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
+    all.srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT;
+    all.dstAccessMask = VK_ACCESS_HOST_READ_BIT;
+    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &all, 0,
+                         nullptr, 0, nullptr);
   }
 
   Result<void> wait() {
@@ -426,7 +469,7 @@ class Backend final : public VulkanBackend {
     pending_ = false;
     // Fences of short steps are met while looking: a wait in the kernel costs as much as a step.
     VkResult status = VK_NOT_READY;
-    for (int i = 0; i < 2000 && status == VK_NOT_READY; ++i) {
+    for (int i = 0; i < kLooks && status == VK_NOT_READY; ++i) {
       status = vkGetFenceStatus(device_->handle(), fence_);
     }
     if (status == VK_NOT_READY) {
@@ -481,15 +524,15 @@ class Backend final : public VulkanBackend {
   uint64_t to_upload_ = 0, uploaded_ = 0, weight_bytes_ = 0, activation_bytes_ = 0;
   KvMemory kv_;
   DeviceBuffer activations_[kBuffers], xq_, xs_, partial_, arrived_, step_, readback_;
-  uint64_t rows_at_ = 0, selected_at_ = 0, rope_at_ = 0, pages_at_ = 0, most_pages_ = 0;
+  uint64_t rows_at_ = 0, selected_at_ = 0, rope_at_ = 0, pages_at_ = 0, tokens_at_ = 0, most_pages_ = 0;
   std::unique_ptr<Program> program_;
 
   VkCommandPool pool_ = VK_NULL_HANDLE;
   VkFence fence_ = VK_NULL_HANDLE;
   VkQueryPool queries_ = VK_NULL_HANDLE;
-  std::map<std::tuple<int32_t, int32_t, bool>, Recording> recordings_;
+  std::map<std::pair<StepKind, bool>, Recording> recordings_;
   const Recording* current_ = nullptr;
-  bool pending_ = false, profiling_ = false;
+  bool pending_ = false, profiling_ = false, tiled_attention_ = false;
   int32_t n_rows_ = 0, n_selected_ = 0;
   std::vector<int32_t> lengths_, page_starts_;
   std::vector<float> rope_row_, logits_;

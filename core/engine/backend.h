@@ -55,6 +55,15 @@ class Backend {
   // Waits for the step and gives its output.
   virtual Result<StepOutput> read() = 0;
 
+  // Greedy decoding that need not come back to the host for each token: runs the batch's one row, then
+  // `steps` - 1 more, each with the most likely token (the first of equals) of the one before, and
+  // gives the tokens, which stay valid until the next call. REQUIRES: steps <= most_steps(), and the
+  // sequence's pages hold them all.
+  virtual int32_t most_steps() const { return 0; }
+  virtual Result<std::span<const int32_t>> decode(const Batch&, int32_t) {
+    return make_error(Code::kUnsupported, "this backend decodes one token at a time");
+  }
+
   // The first n_positions positions held by `pages`, as f16 [layer][k|v][kv_head][position]
   // [head_dim]; `out`/`in` has exactly kv_export_size(config, n_positions) values.
   virtual Result<void> export_kv(std::span<const int32_t> pages, int32_t n_positions,

@@ -71,7 +71,26 @@ Result<void> BenchRunner::prompt(int32_t from, int32_t n, bool logits) {
 }
 
 Result<void> BenchRunner::generate(int32_t from, int32_t n) {
+  const int32_t together = std::min(tokens_per_submit, engine_.backend().most_steps());
+  if (together > 1) return generate_together(from, n, together);
   for (int32_t i = 0; i < n; ++i) LAMINA_TRY(submit(from + i, 1, true));
+  return {};
+}
+
+// Where the device samples for itself.
+Result<void> BenchRunner::generate_together(int32_t from, int32_t n, int32_t together) {
+  int32_t token = random_token();
+  for (int32_t i = 0; i < n;) {
+    if (interrupted()) return make_error(Code::kCancelled, "interrupted");
+    const int32_t steps = std::min(together, n - i);
+    LAMINA_TRY(pages_.reserve(from + i + steps));
+    batch_.clear();
+    batch_.sequences.push_back({pages_.pages()});
+    batch_.rows.push_back({token, from + i, from + i, 0, true});
+    LAMINA_ASSIGN(const auto tokens, engine_.backend().decode(batch_, steps));
+    token = tokens.back();
+    i += steps;
+  }
   return {};
 }
 

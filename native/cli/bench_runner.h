@@ -37,6 +37,9 @@ class BenchRunner {
   // One unmeasured round, then `repetitions`. kCancelled after an interrupt.
   Result<BenchSamples> run(const BenchTest& test, int32_t repetitions);
 
+  // Tokens that one submission decodes, where the backend can (greedily); 1: each with its logits.
+  int32_t tokens_per_submit = 16;
+
   // Called when the warming up is over, before what is measured.
   std::function<void()> on_start;
   std::function<void()> before_each;  // repetition, untimed
@@ -44,6 +47,7 @@ class BenchRunner {
  private:
   Result<void> prompt(int32_t from, int32_t n, bool logits);
   Result<void> generate(int32_t from, int32_t n);
+  Result<void> generate_together(int32_t from, int32_t n, int32_t together);
   Result<void> submit(int32_t from, int32_t rows, bool logits);
   Result<void> once(const BenchTest& test);
   int32_t random_token();

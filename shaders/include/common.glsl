@@ -33,7 +33,7 @@ struct StepHead {
   uint kv_heads; uint attention_rows; uint splits;
   uint n_rows; uint n_selected;
   uint split_positions;  // positions of one split, a multiple of 128
-  uint reserved0; uint reserved1;
+  uint step; uint reserved;  // step: of a submission of several
 };
 layout(buffer_reference, scalar, buffer_reference_align = 16) buffer Heads { StepHead v; };
 
