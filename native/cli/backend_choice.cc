@@ -5,6 +5,7 @@
 
 #include "backends/reference/reference_backend.h"
 #include "native/cli/suggest.h"
+#include "native/cli/vulkan_choice.h"
 #include "native/platform/parallel.h"
 
 namespace lamina::cli {
@@ -49,8 +50,19 @@ Result<ChosenBackend> make_cpu(Console& console, const EngineFlags& flags) {
   return chosen;
 }
 
-Result<ChosenBackend> make_vulkan(const EngineFlags&) {
-  return make_error(Code::kUnsupported, "Vulkan is not in this version");
+Result<ChosenBackend> make_vulkan(const EngineFlags& flags) {
+  LAMINA_ASSIGN(OpenedVulkan opened, open_vulkan(flags.device));
+  ChosenBackend chosen;
+  chosen.backend = std::move(opened.backend);
+  chosen.vulkan = opened.vulkan;
+  const std::string variant = vulkan_variant();
+  if (!variant.empty()) chosen.why = "LAMINA_VULKAN_VARIANT asks for " + safe_text(variant);
+  return chosen;
+}
+
+Result<ChosenBackend> make_automatic_vulkan(Console& console, const EngineFlags& flags) {
+  LAMINA_TRY(check_vulkan_hardware(flags.device));
+  return make_backend(console, "vulkan", flags);
 }
 
 ChosenBackend chosen_because(const std::string& why, ChosenBackend chosen) {
@@ -69,7 +81,7 @@ Result<ChosenBackend> make_backend(Console& console, const std::string& kind,
                                    const EngineFlags& flags) {
   const auto make = [&]() -> Result<ChosenBackend> {
     if (kind == "cpu") return make_cpu(console, flags);
-    if (kind == "reference") return ChosenBackend{make_reference_backend(), nullptr, {}, {}};
+    if (kind == "reference") return ChosenBackend{make_reference_backend(), nullptr, nullptr, {}, {}};
     if (kind == "vulkan") return make_vulkan(flags);
     const std::string kinds[] = {"cpu", "reference", "vulkan"};
     return make_error(Code::kInvalidArgument,
@@ -85,22 +97,25 @@ Result<ChosenBackend> choose_backend(Console& console, const EngineFlags& flags)
   const bool automatic = flags.backend == "auto";
   std::string why = "asked for by --backend";
   if (automatic || flags.backend == "vulkan") {
-    Result<ChosenBackend> vulkan = make_backend(console, "vulkan", flags);
-    if (vulkan)
+    Result<ChosenBackend> vulkan = automatic ? make_automatic_vulkan(console, flags)
+                                             : make_backend(console, "vulkan", flags);
+    if (vulkan) {
       return chosen_because(automatic ? "chosen because its self-test passed" : why,
                             std::move(*vulkan));
+    }
     Error error = vulkan.error();
-    why = "chosen because " + error.message;
+    why = error.message;
     error.message = "--backend vulkan: " + error.message + "; use --backend cpu";
     if (!automatic) return error;
   }
   if (flags.device != 0) {
-    return make_error(Code::kInvalidArgument, "--device %d: there is only device 0, the processor",
-                      flags.device);
+    return make_error(Code::kInvalidArgument,
+                      "--device %d: the processor is the only one, device 0%s", flags.device,
+                      automatic ? ("; no other is used: " + why).c_str() : "");
   }
   LAMINA_ASSIGN(ChosenBackend chosen,
                 make_backend(console, automatic ? "cpu" : flags.backend, flags));
-  return chosen_because(why, std::move(chosen));
+  return chosen_because(automatic ? "chosen because " + why : why, std::move(chosen));
 }
 
 }  // namespace lamina::cli

@@ -89,6 +89,7 @@ struct Bench {
   std::unique_ptr<LoadedModel> model;
   std::unique_ptr<Engine> engine;
   CpuBackend* cpu = nullptr;
+  VulkanBackend* vulkan = nullptr;
   int threads = 0;
   ModelWork work;
 };
@@ -112,12 +113,14 @@ std::string json_row(const Bench& b, const Row& row) {
   JsonWriter json(2);
   const BackendInfo info = b.engine->backend().info();
   json.begin_object().member("build_commit", "lamina").member("build_number", 0);
-  json.member("lamina_version", LAMINA_VERSION).member("cpu_info", info.device);
-  json.member("gpu_info", "").member("backends", info.name).member("model_filename", b.model_name);
-  json.member("model_type", b.model_type).member("model_size", b.work.weight_bytes);
+  json.member("lamina_version", LAMINA_VERSION).member("cpu_info", b.vulkan ? "" : info.device);
+  json.member("gpu_info", b.vulkan ? info.device : "").member("backends", info.name);
+  json.member("model_filename", b.model_name).member("model_type", b.model_type);
+  json.member("model_size", b.work.weight_bytes);
   json.member("model_n_params", b.work.parameters).member("n_batch", b.o.rows);
   json.member("n_ubatch", b.o.rows).member("n_threads", b.threads);
-  json.member("type_k", b.o.engine.kv).member("type_v", b.o.engine.kv).member("n_gpu_layers", 0);
+  json.member("type_k", b.o.engine.kv).member("type_v", b.o.engine.kv);
+  json.member("n_gpu_layers", b.vulkan ? b.engine->graph().config.n_layers : 0);
   json.member("use_mmap", b.model->stats.mode == LoadMode::kMap && b.o.synthetic.empty());
   json.member("n_prompt", row.test.n_prompt).member("n_gen", row.test.n_gen);
   json.member("n_depth", row.test.n_depth).member("test_time", row.when);
@@ -192,6 +195,7 @@ Result<void> prepare(Console& console, Bench& b, const std::vector<BenchTest>& t
   options.kv_dtype = kv_dtype_of(b.o.engine.kv);
   LAMINA_ASSIGN(ChosenBackend chosen, choose_backend(console, b.o.engine));
   b.cpu = chosen.cpu;
+  b.vulkan = chosen.vulkan;
   const ModelConfig& config = b.model->manifest.config;
   LAMINA_ASSIGN(b.engine,
                 Engine::create(std::move(chosen.backend), config, b.model->weights, options));
@@ -200,8 +204,8 @@ Result<void> prepare(Console& console, Bench& b, const std::vector<BenchTest>& t
 }
 
 // Where the last test's time went.
-void print_profile(Console& console, const CpuBackend& cpu) {
-  const auto& entries = cpu.profile().entries();
+template <typename Entries>
+void print_profile(Console& console, const Entries& entries) {
   double total = 0.0;
   for (const auto& e : entries) total += e.seconds;
   console.note(format("  %-14s %10s %7s %12s", "op", "ms", "share", "GB/s"));
@@ -217,8 +221,12 @@ void print_profile(Console& console, const CpuBackend& cpu) {
 
 Result<void> measure(Console& console, Bench& b, const std::vector<BenchTest>& tests) {
   BenchRunner runner(*b.engine);
-  const bool profile = b.o.profile && b.cpu != nullptr;
-  if (profile) runner.on_start = [&b] { b.cpu->set_profile(true); };
+  if (b.o.profile) {
+    runner.on_start = [&b] {
+      if (b.cpu) b.cpu->set_profile(true);
+      if (b.vulkan) b.vulkan->set_profile(true);
+    };
+  }
   ReadBandwidth bandwidth(b.work.matrices, b.threads);
   const bool json = b.o.output != "md";
   std::string between = b.o.output == "json" ? "[\n" : "";
@@ -226,7 +234,8 @@ Result<void> measure(Console& console, Bench& b, const std::vector<BenchTest>& t
   for (const BenchTest& test : tests) {
     Row row{test, {}, {}, now_text(), {}};
     runner.before_each = [&] {
-      for (int pass = 0; pass < 3 && !b.o.no_machine; ++pass) {
+      // The processor's limits say nothing about a GPU.
+      for (int pass = 0; pass < 3 && !b.o.no_machine && !b.vulkan; ++pass) {
         const bool decode = test.n_gen > 0;
         row.limits.values.push_back(decode ? bandwidth.measure() : measure_int8_peak(b.threads));
       }
@@ -236,10 +245,10 @@ Result<void> measure(Console& console, Bench& b, const std::vector<BenchTest>& t
     LAMINA_TRY(console.write(between + (json ? json_row(b, row) : md_row(b, row))));
     if (json) between = ",\n";
     LAMINA_TRY(console.flush());
-    if (profile) {
-      console.note("profile of " + test.name() + ", all repetitions together:");
-      print_profile(console, *b.cpu);
-    }
+    if (!b.o.profile || !(b.cpu || b.vulkan)) continue;
+    console.note("profile of " + test.name() + ", all repetitions together:");
+    if (b.cpu) print_profile(console, b.cpu->profile().entries());
+    if (b.vulkan) print_profile(console, b.vulkan->profile());
   }
   return b.o.output == "json" ? console.write("\n]\n") : Result<void>();
 }

@@ -13,6 +13,7 @@
 #include "native/cli/cli.h"
 #include "native/cli/flags.h"
 #include "native/cli/host.h"
+#include "native/cli/vulkan_choice.h"
 #include "native/platform/files.h"
 #include "native/platform/memory_facts.h"
 #include "native/platform/parallel.h"
@@ -75,6 +76,35 @@ void check_cpu(Findings& out) {
   } else {
     out.push_back({"kernels used", State::kOk, chosen, ""});
   }
+}
+
+void check_gpu(Findings& out, const VulkanDeviceInfo& gpu, int32_t number) {
+  const std::string name = format("gpu %d", number);
+  out.push_back({name, gpu.software ? State::kNote : State::kOk,
+                 gpu.name + ", " + gpu.driver + ", " + gpu.features + ", " +
+                     human_bytes(gpu.budget_bytes) + " free of " + human_bytes(gpu.memory_bytes),
+                 "nothing to do: this is software, used where --backend vulkan asks for it"});
+  const Result<OpenedVulkan> opened = open_vulkan(number);
+  out.push_back({"self-test " + name,
+                 opened         ? State::kOk
+                 : gpu.software ? State::kNote
+                                : State::kTrouble,
+                 opened ? "passed" : opened.error().message,
+                 "install the newest driver; until then models run on the processor"});
+}
+
+void check_gpus(Findings& out) {
+  const Result<std::vector<VulkanDeviceInfo>> gpus = list_vulkan();
+  if (!gpus || gpus->empty()) {
+    out.push_back({"gpu", State::kNote, gpus ? "Vulkan finds no device here" : gpus.error().message,
+                   "nothing to do without a GPU: models run on the processor; with one, install "
+                   "its Vulkan driver"});
+    return;
+  }
+  for (size_t i = 0; i < gpus->size(); ++i) check_gpu(out, (*gpus)[i], static_cast<int32_t>(i));
+  const std::string variant = vulkan_variant();
+  if (variant.empty()) return;
+  out.push_back({"LAMINA_VULKAN_VARIANT", State::kNote, variant, "unset LAMINA_VULKAN_VARIANT"});
 }
 
 void check_memory(Findings& out) {
@@ -161,8 +191,7 @@ Result<ExitCode> run(Console& console, bool json) {
   Findings findings;
   check_cpu(findings);
   check_memory(findings);
-  findings.push_back({"gpu", State::kNote, "GPU engines are not in this version",
-                      "nothing to do: models run on the processor"});
+  check_gpus(findings);
   check_paths(findings);
   check_demo(findings);
   bool healthy = true;

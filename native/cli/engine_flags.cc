@@ -13,8 +13,8 @@ constexpr int32_t kMaxContext = 1 << 24;
 void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool context) {
   verb.option_defaults()->group("Engine");
   choice_flag(verb, "--backend", flags.backend, {"auto", "cpu", "reference", "vulkan"},
-              "What computes; vulkan is not in this version, reference is slow and plain");
-  int_flag(verb, "--device", flags.device, 0, 1024, "Device of the backend");
+              "What computes; auto: a GPU through Vulkan, else cpu; reference is slow and plain");
+  int_flag(verb, "--device", flags.device, 0, 1024, "Which GPU, as `lamina doctor` counts them");
   int_flag(verb, "-t,--threads", flags.threads, 0, 256, "Threads; 0: the backend chooses");
   if (context) {
     int_flag(verb, "-c,--ctx-size", flags.context, 0, kMaxContext,

@@ -8,7 +8,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 export XDG_CONFIG_HOME=$work/config XDG_CACHE_HOME=$work/cache XDG_STATE_HOME=$work/state
-unset LAMINA_MODEL LAMINA_DEMO_MODEL LAMINA_FORCE_ISA NO_COLOR
+unset LAMINA_MODEL LAMINA_DEMO_MODEL LAMINA_FORCE_ISA LAMINA_VULKAN_VARIANT NO_COLOR
+# The same on every machine: no GPU, but where a test asks for the machine's own by with_gpu.
+export VK_DRIVER_FILES=/nonexistent VK_ICD_FILENAMES=/nonexistent
 export LC_ALL=C.UTF-8
 failures=0
 
@@ -64,6 +66,16 @@ one_error_line() {  # besides warnings
 }
 same() {
   [ "$1" = "$2" ] || fail "$3: '$1' is not '$2'"
+}
+
+# with_gpu COMMAND...: with whatever Vulkan devices the machine has.
+with_gpu() {
+  local files=$VK_DRIVER_FILES icds=$VK_ICD_FILENAMES result
+  unset VK_DRIVER_FILES VK_ICD_FILENAMES
+  "$@"
+  result=$?
+  export VK_DRIVER_FILES=$files VK_ICD_FILENAMES=$icds
+  return $result
 }
 
 # json PATH [FILE]: a value out of a JSON text, e.g. backend.name or cases.0.ids; out by default.

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Vulkan engine as the program uses it: self-tested, its compiled kernels kept on disk. In a
+// build without it every call is kUnsupported.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/vulkan/vulkan_backend.h"
+
+namespace lamina::cli {
+
+struct OpenedVulkan {
+  std::unique_ptr<Backend> backend;
+  VulkanBackend* vulkan = nullptr;  // the same, where its own interface is wanted
+};
+
+// The device of this number, once its self-test has passed; an error names the device and its
+// driver. Reads LAMINA_VULKAN_VARIANT. The kernels that the driver compiled are read from the cache
+// directory, and written there when there are new ones; what can't be read or written is no error.
+Result<OpenedVulkan> open_vulkan(int32_t device);
+
+// Whether "auto" may take this device. A processor that plays GPU is slower than our own kernels.
+Result<void> check_vulkan_hardware(int32_t device);
+
+Result<std::vector<VulkanDeviceInfo>> list_vulkan();
+
+std::string vulkan_variant();  // LAMINA_VULKAN_VARIANT, or empty
+
+}  // namespace lamina::cli
