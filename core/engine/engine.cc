@@ -80,12 +80,16 @@ Result<bool> Engine::step(std::span<Session* const> sessions, const OnEvent& on_
     for (Session* session : sessions) {
       if (session->n_pending() > 1) LAMINA_TRY(take(session));
     }
-    if (in_batch.empty()) return {};
-    return backend_->submit(batch_);
+    return {};
   };
 
   Result<void> submitted = run();
   if (submitted && in_batch.empty()) return false;
+  if (submitted && batch_.rows.size() == 1) {
+    LAMINA_ASSIGN(const bool done, decode_ahead(*in_batch[0], on_event));
+    if (done) return true;
+  }
+  if (submitted) submitted = backend_->submit(batch_);
   Result<StepOutput> output = submitted ? backend_->read() : Result<StepOutput>(submitted.error());
   if (!output) {
     for (Session* session : in_batch) session->undo_next();
@@ -102,16 +106,38 @@ Result<bool> Engine::step(std::span<Session* const> sessions, const OnEvent& on_
   return true;
 }
 
+// Several tokens of the batch's one row; false where that can't be.
+Result<bool> Engine::decode_ahead(Session& session, const OnEvent& on_event) {
+  const int32_t most = std::min(options_.tokens_per_submit, backend_->most_steps());
+  const int32_t steps = most > 1 ? session.look_ahead(most) : 1;
+  if (steps <= 1) return false;
+  batch_.sequences[0].pages = session.pages();
+  const Result<std::span<const int32_t>> decoded = backend_->decode(batch_, steps);
+  if (!decoded) {
+    session.undo_next();
+    return decoded.error();
+  }
+  const std::vector<int32_t> tokens(decoded->begin(), decoded->end());
+  for (int32_t i = 0; i < steps && !session.finished(); ++i) {
+    if (i > 0) {  // its row is computed already
+      batch_.clear();
+      LAMINA_ASSIGN(const int32_t rows, session.next(batch_, 1));
+      LAMINA_CHECK(rows == 1);
+    }
+    on_event(session, session.accept_token(tokens[static_cast<size_t>(i)]));
+  }
+  return true;
+}
+
 Result<void> Engine::generate(Session& session,
                               const std::function<bool(const TokenEvent&)>& on_event) {
   Session* const sessions[] = {&session};
   while (!session.finished()) {
-    bool go_on = true;
-    LAMINA_ASSIGN(const bool worked, step(sessions, [&](Session&, const TokenEvent& event) {
-                    go_on = on_event(event);
-                  }));
+    const auto tell = [&](Session&, const TokenEvent& event) {
+      if (!on_event(event) && !session.finished()) on_event(session.cancel());
+    };
+    LAMINA_ASSIGN(const bool worked, step(sessions, tell));
     LAMINA_CHECK(worked);
-    if (!go_on && !session.finished()) on_event(session.cancel());
   }
   return {};
 }

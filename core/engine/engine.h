@@ -18,6 +18,9 @@ struct EngineOptions {
   int32_t max_rows = 512;       // rows of a step
   int32_t max_logit_rows = 64;  // rows of a step that may want logits
   KvDType kv_dtype = KvDType::kF16;
+  // Tokens that a backend which can may decode by itself, when one session alone decodes greedily:
+  // an end is noticed at most so many tokens late, and what was computed beyond is dropped.
+  int32_t tokens_per_submit = 8;
 };
 
 class Engine {
@@ -80,6 +83,7 @@ class Engine {
  private:
   Engine() = default;
   Result<void> slide(Session& session);
+  Result<bool> decode_ahead(Session& session, const OnEvent& on_event);
 
   Graph graph_;
   RopeFrequencies rope_;

@@ -46,6 +46,10 @@ class Sampler {
   void accept(int32_t token);
 
   const SamplingParams& params() const { return params_; }
+  // Whether sample() is argmax() of the logits as they are.
+  bool picks_likeliest() const {
+    return (params_.temperature <= 0.0f || params_.top_k == 1) && !adjusts_logits();
+  }
 
  private:
   struct Candidate {

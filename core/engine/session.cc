@@ -163,6 +163,15 @@ Result<int32_t> Session::next(Batch& batch, int32_t max_rows) {
   return rows;
 }
 
+int32_t Session::look_ahead(int32_t most) {
+  if (!wants_logits_ || !sampler_->picks_likeliest()) return 1;
+  // The last token of an answer has no place in the cache of its own.
+  int32_t steps = std::min(most, options_.context - n_cached_ + 1);
+  if (answer_.max_new_tokens >= 0) steps = std::min(steps, answer_.max_new_tokens - n_generated_);
+  if (steps <= 1 || !pages_.reserve(n_cached_ + steps - 1)) return 1;
+  return steps;
+}
+
 void Session::undo_next() {
   n_cached_ = n_before_;
   wants_logits_ = false;

@@ -93,6 +93,11 @@ class Session {
   // next call on this session. The last row wants logits when it is the last known token.
   Result<int32_t> next(Batch& batch, int32_t max_rows);
 
+  // After a next() of one row that wants logits: how many steps, this one included and at most `most`,
+  // a backend may run by itself (Backend::decode), with pages taken for them. 1 unless sampling is
+  // plainly greedy. Each token goes through accept_token(), with a next() between two.
+  int32_t look_ahead(int32_t most);
+
   // The rows of the last next() were not computed after all: the step failed.
   void undo_next();
 

@@ -6,6 +6,7 @@
 
 #include "backends/reference/reference_backend.h"
 #include "core/engine/llama.h"
+#include "core/engine/sampler.h"
 #include "tests/support/random_model.h"
 
 namespace lamina {
@@ -204,6 +205,106 @@ TEST_F(EngineTest, MovesBetweenEnginesInMidAnswer) {
   answer(*second, s);
   answer(*first, stay);
   EXPECT_TRUE(std::ranges::equal(s.tokens(), stay.tokens()));
+}
+
+// The reference, decoding ahead as a GPU does; fails at decode number `fails_at`.
+class DecodesAhead final : public Backend {
+ public:
+  explicit DecodesAhead(int* decodes, int fails_at = 0) : decodes_(decodes), fails_at_(fails_at) {}
+  BackendInfo info() const override { return inner_->info(); }
+  Result<void> prepare(const Graph& graph, const WeightMap& weights, const KvShape& kv,
+                       const RopeFrequencies& rope, int32_t rows, int32_t logit_rows) override {
+    return inner_->prepare(graph, weights, kv, rope, rows, logit_rows);
+  }
+  Result<void> submit(const Batch& batch) override { return inner_->submit(batch); }
+  Result<StepOutput> read() override { return inner_->read(); }
+  int32_t most_steps() const override { return 32; }
+  Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps) override {
+    if (++*decodes_ == fails_at_) return make_error(Code::kDevice, "gone");
+    Batch one = batch;
+    tokens_.clear();
+    for (int32_t i = 0; i < steps; ++i) {
+      LAMINA_TRY(inner_->submit(one));
+      LAMINA_ASSIGN(const StepOutput output, inner_->read());
+      tokens_.push_back(argmax(output.logits));
+      one.rows[0] = {tokens_.back(), one.rows[0].position + 1, one.rows[0].kv_index + 1, 0, true};
+    }
+    return std::span<const int32_t>(tokens_);
+  }
+  Result<void> export_kv(std::span<const int32_t> pages, int32_t n, std::span<uint16_t> out) override {
+    return inner_->export_kv(pages, n, out);
+  }
+  Result<void> import_kv(std::span<const int32_t> pages, int32_t n, std::span<const uint16_t> in) override {
+    return inner_->import_kv(pages, n, in);
+  }
+  MemoryUse memory() const override { return inner_->memory(); }
+
+ private:
+  std::unique_ptr<Backend> inner_ = make_reference_backend();
+  std::vector<int32_t> tokens_;
+  int* decodes_;
+  int fails_at_;
+};
+
+TEST_F(EngineTest, DecodingAheadChangesNothingButTheNumberOfCalls) {
+  for (int32_t context : {256, 101}) {  // the second ends within a submission
+    for (int32_t most : {1, 13, 27}) {
+      for (bool eos : {false, true}) {
+        AnswerOptions options = greedy(most == 1 ? 1 : context > 200 ? most * 3 : 1000);
+        options.ignore_eos = !eos;
+        std::vector<int32_t> answers[2];
+        std::vector<int32_t> second[2];
+        FinishReason reasons[2];
+        int decodes = 0;
+        for (bool ahead : {false, true}) {
+          std::unique_ptr<Backend> backend =
+              ahead ? std::make_unique<DecodesAhead>(&decodes) : make_reference_backend();
+          auto e = *Engine::create(std::move(backend), model_->config, model_->weights,
+                                   {context, 1, 40, 40, KvDType::kF32});
+          auto s = *e->new_session(nullptr);
+          ASSERT_TRUE(s.set_prompt(prompt(70), options));
+          answers[ahead] = answer(*e, s);
+          reasons[ahead] = s.finish_reason();
+          // What was computed beyond the end is not in the way of the next turn.
+          std::vector<int32_t> again(s.tokens().begin(), s.tokens().begin() + 71);
+          ASSERT_TRUE(s.set_prompt(again, greedy(9)));
+          second[ahead] = answer(*e, s);
+        }
+        EXPECT_EQ(answers[0], answers[1]) << context << " " << most << " " << eos;
+        EXPECT_EQ(second[0], second[1]);
+        EXPECT_EQ(reasons[0], reasons[1]);
+        EXPECT_GT(decodes, 0);
+        EXPECT_LT(decodes, 1 + static_cast<int>(answers[1].size() + 9) / 4);
+      }
+    }
+  }
+}
+
+TEST_F(EngineTest, DecodingAheadHeedsTheCallerAndFailures) {
+  int decodes = 0;
+  auto e = *Engine::create(std::make_unique<DecodesAhead>(&decodes, 3), model_->config,
+                           model_->weights, {256, 1, 40, 40, KvDType::kF32});
+  auto s = *e->new_session(nullptr);
+  ASSERT_TRUE(s.set_prompt(prompt(30), greedy(100)));
+  int events = 0;
+  ASSERT_TRUE(e->generate(s, [&](const TokenEvent&) { return ++events < 5; }));
+  EXPECT_EQ(events, 6);  // five tokens, then the end
+  EXPECT_EQ(s.finish_reason(), FinishReason::kCancelled);
+  EXPECT_EQ(s.tokens().size(), 35u);
+
+  ASSERT_TRUE(s.set_prompt(prompt(31), greedy(100)));
+  const auto lost = e->generate(s, [](const TokenEvent&) { return true; });
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().code, Code::kDevice);
+  EXPECT_EQ(s.n_pending(), 1);  // the failed step is undone
+
+  // Sampling that is more than the largest logit asks for every step.
+  const int before = decodes;
+  AnswerOptions options = greedy(10);
+  options.sampling.repeat_penalty = 1.3f;
+  ASSERT_TRUE(s.set_prompt(prompt(20), options));
+  answer(*e, s);
+  EXPECT_EQ(decodes, before);
 }
 
 TEST_F(EngineTest, BadPromptsAreErrors) {
