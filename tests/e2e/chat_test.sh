@@ -95,7 +95,7 @@ exits 3 "a model without a template"
 says 'lamina run --raw' "a model without a template"
 
 # A terminal: prompts, a bar while converting, a history.
-if command -v script >/dev/null; then
+if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
   { sleep 1; printf 'Hello\n'; sleep 2; printf '\004'; } |
     script -qec "'$LAMINA' chat -t 1 --temp 0" typescript >/dev/null 2>&1
   grep -q '^> ' typescript || fail "no prompt on a terminal"
@@ -108,7 +108,7 @@ if command -v script >/dev/null; then
   script -qec "'$LAMINA' run -t 1 --temp 0 -n 3" typescript >/dev/null </dev/null
   grep -q $'\x1b\[2m' typescript || fail "no colour on a terminal"
 else
-  echo "skipped: terminals (no script here)"
+  echo "skipped: terminals (no script here, or no pseudo-terminals)"
 fi
 
 finish
