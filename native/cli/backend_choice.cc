@@ -81,7 +81,9 @@ Result<ChosenBackend> make_backend(Console& console, const std::string& kind,
                                    const EngineFlags& flags) {
   const auto make = [&]() -> Result<ChosenBackend> {
     if (kind == "cpu") return make_cpu(console, flags);
-    if (kind == "reference") return ChosenBackend{make_reference_backend(), nullptr, nullptr, {}, {}};
+    if (kind == "reference") {
+      return ChosenBackend{make_reference_backend(), nullptr, nullptr, {}, {}};
+    }
     if (kind == "vulkan") return make_vulkan(flags);
     const std::string kinds[] = {"cpu", "reference", "vulkan"};
     return make_error(Code::kInvalidArgument,

@@ -97,8 +97,8 @@ std::string man_page(const CLI::App& app, const std::string& version) {
   out +=
       ".SH FILES\n.TP\n.I \\(ti/.config/lamina/trusted_keys\npublic keys whose signatures are "
       "trusted, one a line; see\n.B lamina trust\n"
-      ".TP\n.I \\(ti/.cache/lamina\nwhich states of model files were hashed and found right; safe "
-      "to delete\n"
+      ".TP\n.I \\(ti/.cache/lamina\nwhich states of model files were hashed and found right, and in\n.I vulkan\nthe "
+      "kernels that GPU drivers compiled; safe to delete\n"
       ".TP\n.I \\(ti/.local/state/lamina/chat_history\nlines typed in\n.B lamina chat\n";
   out += ".SH EXAMPLES\n" + example_lines(program.examples);
   return out;

@@ -59,6 +59,9 @@ const std::vector<EnvironmentText>& environment_table() {
       {"LAMINA_DEMO_MODEL", "folder of the demo model, which is used when no other is named"},
       {"LAMINA_FORCE_ISA",
        "CPU kernels to use instead of the fastest; 'lamina doctor' lists those this machine runs"},
+      {"LAMINA_VULKAN_VARIANT",
+       "what the Vulkan engine is to do without, for tests: words of 'no-int-dot no-shuffle "
+       "no-fused'"},
       {"NO_COLOR", "no colours when set"},
       {"XDG_CONFIG_HOME, XDG_CACHE_HOME, XDG_STATE_HOME",
        "where trusted keys, notes on verified models and the chat history are kept"},

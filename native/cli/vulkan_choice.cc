@@ -84,6 +84,10 @@ class KeptBackend final : public Backend {
   }
   Result<void> submit(const Batch& batch) override { return inner_->submit(batch); }
   Result<StepOutput> read() override { return inner_->read(); }
+  int32_t most_steps() const override { return inner_->most_steps(); }
+  Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps) override {
+    return inner_->decode(batch, steps);
+  }
   Result<void> export_kv(std::span<const int32_t> pages, int32_t n_positions,
                          std::span<uint16_t> out) override {
     return inner_->export_kv(pages, n_positions, out);
@@ -127,8 +131,8 @@ Result<VulkanDeviceInfo> device_info(int32_t device) {
   LAMINA_ASSIGN(const std::vector<VulkanDeviceInfo> all, vulkan_devices());
   if (all.empty()) return make_error(Code::kUnsupported, "Vulkan finds no device here");
   if (device < 0 || static_cast<size_t>(device) >= all.size()) {
-    return make_error(Code::kInvalidArgument, "--device %d: Vulkan has the devices 0 to %zu", device,
-                      all.size() - 1);
+    return make_error(Code::kInvalidArgument, "--device %d: Vulkan has the devices 0 to %zu",
+                      device, all.size() - 1);
   }
   return all[static_cast<size_t>(device)];
 }
