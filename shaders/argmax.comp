@@ -14,8 +14,8 @@ layout(push_constant, scalar) uniform Push {
   Uints tokens;  // [steps]
 } p;
 
-shared float best_value[64];
-shared uint best_index[64];
+shared float best_value[gl_WorkGroupSize.x / SUBGROUP];
+shared uint best_index[gl_WorkGroupSize.x / SUBGROUP];
 
 void main() {
   float value = -1.0 / 0.0;

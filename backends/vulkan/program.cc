@@ -94,7 +94,9 @@ void Program::add_argmax(std::vector<Dispatch>& list) const {
 Shape Program::shape_of(const PlannedOp& op) const {
   Shape s;
   const WeightView& w = op.weight;
-  s[kThreads] = std::min(variant_number("threads", facts_.software ? 64 : 512), facts_.max_invocations);
+  const bool i8 = w.dtype == DType::kI8;
+  s[kThreads] = std::min(variant_number("threads", facts_.software ? 64 : i8 ? 512 : 256),
+                         facts_.max_invocations);
   s[kSubgroup] = facts_.subgroup;
   s[kCols] = static_cast<uint32_t>(w.cols);
   s[kNOut] = static_cast<uint32_t>(op.kind == OpKind::kGateUpSilu ? w.rows / 2 : w.rows);
@@ -207,12 +209,12 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
   d.weight_bytes = op.weight.value_bytes() + op.weight.scale_bytes();
   if (way == Way::kTile) {
     const uint32_t scale = cooperative ? 2 : 1;
-    d.x = div_up_u32(s[kUnits], scale * kTileUnits);
-    d.y = div_up_u32(static_cast<uint32_t>(bucket.rows), scale * kTileRows);
+    d.x = div_up_u32(static_cast<uint32_t>(bucket.rows), scale * kTileRows);
+    d.y = div_up_u32(s[kUnits], scale * kTileUnits);
   } else {
     d.x = div_up_u32(s[kUnits], s[kThreads] / s[kSubgroup] * s[kU]);
     // As many workgroups as run at a time: each makes x ready once and then walks on.
-    const uint32_t resident = facts_.cores * variant_number("waves", 2);
+    const uint32_t resident = facts_.cores * variant_number("waves", op.weight.dtype == DType::kI8 ? 2 : 4);
     if (resident > 0) d.x = std::min(d.x, resident);
   }
   list.push_back(d);

@@ -18,8 +18,6 @@ std::string vulkan_variant() {
   return variant == nullptr ? "" : variant;
 }
 
-#ifdef LAMINA_HAVE_VULKAN
-
 namespace {
 
 using Bytes = std::vector<std::byte>;
@@ -168,19 +166,5 @@ Result<void> check_vulkan_hardware(int32_t device) {
 }
 
 Result<std::vector<VulkanDeviceInfo>> list_vulkan() { return vulkan_devices(); }
-
-#else
-
-namespace {
-
-Error not_built() { return make_error(Code::kUnsupported, "Vulkan is not in this build"); }
-
-}  // namespace
-
-Result<OpenedVulkan> open_vulkan(int32_t) { return not_built(); }
-Result<void> check_vulkan_hardware(int32_t) { return not_built(); }
-Result<std::vector<VulkanDeviceInfo>> list_vulkan() { return not_built(); }
-
-#endif
 
 }  // namespace lamina::cli

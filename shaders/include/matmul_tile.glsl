@@ -20,7 +20,7 @@ shared float tile_x[STEP_ROWS * LINE];
 
 // Row `line` of the tile: the first 32 are the units' first rows, then their second rows.
 uint weight_row(uint line) {
-  const uint unit = min(gl_WorkGroupID.x * TILE_UNITS + line % TILE_UNITS, UNITS - 1);
+  const uint unit = min(gl_WorkGroupID.y * TILE_UNITS + line % TILE_UNITS, UNITS - 1);
   const uvec2 pair = unit_rows(unit);
   return line < TILE_UNITS ? pair.x : pair.y;
 }
@@ -48,13 +48,13 @@ void load_tiles(uint k) {
   const uint s = t - 64 * STEP_WORDS4;
   if (t >= 64 * STEP_WORDS4 && s < 64 * STEP_WORDS4) {
     const uint line = s / STEP_WORDS4, part = s % STEP_WORDS4;
-    const uvec4 x = p.xq.v[(gl_WorkGroupID.y * TILE_M + line) * ROW_WORDS4 + k + part];
+    const uvec4 x = p.xq.v[(gl_WorkGroupID.x * TILE_M + line) * ROW_WORDS4 + k + part];
     [[unroll]] for (uint j = 0; j < 4; ++j) tile_x[(part * 4 + j) * LINE + line] = x[j];
   }
 #else
   const uint line = t / 4, part = t % 4;
   const uint floats4 = ROW_WORDS4 * WEIGHTS_PER_WORD4 / 4;
-  const uvec4 x = p.xq.v[(gl_WorkGroupID.y * TILE_M + line) * floats4 +
+  const uvec4 x = p.xq.v[(gl_WorkGroupID.x * TILE_M + line) * floats4 +
                          k * (WEIGHTS_PER_WORD4 / 4) + part];
   [[unroll]] for (uint j = 0; j < 4; ++j) {
     tile_x[(part * 4 + j) * LINE + line] = uintBitsToFloat(x[j]);
@@ -64,7 +64,7 @@ void load_tiles(uint k) {
 
 void main() {
   const uint n_x = GATHER ? p.head.v.n_selected : p.head.v.n_rows;
-  if (gl_WorkGroupID.y * TILE_M >= n_x) return;
+  if (gl_WorkGroupID.x * TILE_M >= n_x) return;
   const uint tu = thread_index() % 16, tm = thread_index() / 16;
   float acc[4][4];  // [unit 0 first, unit 1 first, unit 0 second, unit 1 second][row of x]
   [[unroll]] for (uint r = 0; r < 4; ++r) {
@@ -111,7 +111,7 @@ void main() {
     if ((step % steps_per_block == steps_per_block - 1 || k + STEP_WORDS4 >= ROW_WORDS4) &&
         block < BLOCKS) {
       [[unroll]] for (uint m = 0; m < 4; ++m) {
-        const float scale = p.xs.v[(gl_WorkGroupID.y * TILE_M + tm + 16 * m) * BLOCKS + block];
+        const float scale = p.xs.v[(gl_WorkGroupID.x * TILE_M + tm + 16 * m) * BLOCKS + block];
         [[unroll]] for (uint r = 0; r < 4; ++r) {
           float s = scale;
           if (GROUP != 0) s *= p.scales.v[weight_row(tu + 16 * r) * GROUPS + block];
@@ -122,11 +122,11 @@ void main() {
 #endif
   }
   [[unroll]] for (uint u = 0; u < 2; ++u) {
-    const uint unit = gl_WorkGroupID.x * TILE_UNITS + tu + 16 * u;
+    const uint unit = gl_WorkGroupID.y * TILE_UNITS + tu + 16 * u;
     if (unit >= UNITS) continue;
     const uvec2 row = unit_rows(unit);
     [[unroll]] for (uint i = 0; i < 4; ++i) {
-      const uint m = gl_WorkGroupID.y * TILE_M + tm + 16 * i;
+      const uint m = gl_WorkGroupID.x * TILE_M + tm + 16 * i;
       if (m >= n_x) continue;
       float a = acc[u][i], b = acc[u + 2][i];
 #ifdef WEIGHT_I8

@@ -15,9 +15,7 @@
 #include "native/convert/convert.h"
 #include "native/platform/files.h"
 
-#ifdef LAMINA_HAVE_VULKAN
 #include "tests/support/engines.h"
-#endif
 
 namespace lamina::test {
 
@@ -79,19 +77,13 @@ const GoldenModel& golden_model(const std::string& folder, DType dtype, int32_t 
 std::vector<std::string> engine_names() {
   std::vector<std::string> names = cpu_isas_available();
   names.insert(names.begin(), "reference");
-#ifdef LAMINA_HAVE_VULKAN
   for (const std::string& name : vulkan_engines(1)) names.push_back(name);
-#endif
   return names;
 }
 
 static std::unique_ptr<Backend> make_backend(const std::string& engine, int threads) {
   if (engine == "reference") return make_reference_backend();
-#ifdef LAMINA_HAVE_VULKAN
   return must(make_engine_backend(engine, threads));
-#else
-  return must(make_cpu_backend({threads, engine}));
-#endif
 }
 
 std::unique_ptr<Engine> make_engine(const GoldenModel& model, const std::string& engine,
