@@ -3,7 +3,7 @@
 # Sourced by ./run and ./test: installs the Debian packages that are missing.
 
 build_packages=(g++ cmake ninja-build ccache nlohmann-json3-dev libcli11-dev libedit-dev libssl-dev libvulkan-dev glslang-tools)
-test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-14-dev libicu-dev mesa-vulkan-drivers spirv-tools)
+test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-14-dev libicu-dev mesa-vulkan-drivers spirv-tools vulkan-validationlayers)
 cross_packages=(g++-12-aarch64-linux-gnu qemu-user-static googletest)
 
 # install_packages NAME...: quiet when nothing is missing.

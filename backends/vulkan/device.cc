@@ -156,6 +156,9 @@ DeviceFacts read_facts(VkPhysicalDevice physical) {
   facts.subgroup_control = features.size_control.subgroupSizeControl &&
                            features.size_control.computeFullSubgroups &&
                            (sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
+  if (facts.subgroup_control) {
+    facts.max_invocations = std::min(facts.max_invocations, facts.subgroup * sizes.maxComputeWorkgroupSubgroups);
+  }
   facts.int_dot = features.dot.shaderIntegerDotProduct;
   facts.cooperative = features.cooperative.cooperativeMatrix && features.v12.shaderInt8 &&
                       features.v12.shaderFloat16 && facts.subgroup == 32 &&
