@@ -202,17 +202,28 @@ Result<std::vector<DeviceFacts>> Device::list() {
   return facts;
 }
 
-Result<std::unique_ptr<Device>> Device::open(int index, const std::string& variant) {
+Result<std::shared_ptr<Device>> Device::open(int index, const std::string& variant) {
+  struct Kept {
+    int index;
+    std::string variant;
+    std::shared_ptr<Device> device;
+  };
+  // Never destroyed: at the process' end the driver may be gone before it.
+  static Kept& kept = *new Kept{-1, {}, nullptr};
+  if (take_device_lost()) kept.device = nullptr;
+  if (kept.device && kept.index == index && kept.variant == variant) return kept.device;
+
   LAMINA_ASSIGN(const auto found, candidates());
   if (found.empty()) return make_error(Code::kUnsupported, "Vulkan finds no device with version 1.2");
   if (index < 0 || static_cast<size_t>(index) >= found.size()) {
     return make_error(Code::kInvalidArgument, "device %d: Vulkan has devices 0 to %zu", index,
                       found.size() - 1);
   }
-  std::unique_ptr<Device> device(new Device);
+  std::shared_ptr<Device> device(new Device);
   const Candidate& c = found[static_cast<size_t>(index)];
   device->facts_ = c.facts;
   LAMINA_TRY(device->create(c.physical, variant));
+  kept = {index, variant, device};
   return device;
 }
 

@@ -42,8 +42,9 @@ class Device {
   // that are software last. kUnsupported without Vulkan.
   static Result<std::vector<DeviceFacts>> list();
 
-  // `variant`: what to leave out, for tests: words of "no-int-dot no-cooperative", or empty.
-  static Result<std::unique_ptr<Device>> open(int index, const std::string& variant);
+  // `variant`: what to leave out, for tests: words of "no-int-dot no-cooperative", or empty. The last
+  // one opened is kept, since opening takes a tenth of a second, and given again until it is lost.
+  static Result<std::shared_ptr<Device>> open(int index, const std::string& variant);
 
   const DeviceFacts& facts() const { return facts_; }
   VkDevice handle() const { return device_; }

@@ -71,8 +71,8 @@ Result<DeviceBuffer> DeviceBuffer::create(const Device& device, uint64_t bytes, 
   allocate.memoryTypeIndex = static_cast<uint32_t>(type);
   if (const VkResult r = vkAllocateMemory(b.device_, &allocate, nullptr, &b.memory_);
       r != VK_SUCCESS) {
-    const Code code = r == VK_ERROR_DEVICE_LOST ? Code::kDevice : Code::kOutOfMemory;
-    return make_error(code, "Vulkan: %llu bytes for %s could not be had (%s)",
+    if (r == VK_ERROR_DEVICE_LOST) return vulkan_error(r, "vkAllocateMemory");
+    return make_error(Code::kOutOfMemory, "Vulkan: %llu bytes for %s could not be had (%s)",
                       static_cast<unsigned long long>(needs.size), what, result_name(r));
   }
   LAMINA_VK_TRY(vkBindBufferMemory(b.device_, b.buffer_, b.memory_, 0));

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 
+#include <atomic>
 #include <string>
 
 namespace lamina::vulkan {
@@ -16,6 +17,7 @@ LAMINA_VK_DEVICE(LAMINA_VK_DEFINE)
 namespace {
 
 PFN_vkGetInstanceProcAddr get_instance_proc = nullptr;
+std::atomic<bool> device_lost{false};
 
 template <typename F>
 F find(VkInstance instance, const char* name) {
@@ -65,9 +67,12 @@ const char* result_name(VkResult result) {
   }
 }
 
+bool take_device_lost() { return device_lost.exchange(false); }
+
 Error vulkan_error(VkResult result, const char* what) {
   const bool memory =
       result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY;
+  if (result == VK_ERROR_DEVICE_LOST) device_lost = true;
   std::string call(what);
   call = call.substr(0, call.find('('));
   return make_error(memory ? Code::kOutOfMemory : Code::kDevice, "Vulkan: %s (%d) from %s",

@@ -50,6 +50,9 @@ const char* result_name(VkResult result);
 // kDevice for a lost device, kOutOfMemory, else kDevice with the code's name.
 Error vulkan_error(VkResult result, const char* what);
 
+// Whether vulkan_error() has met a lost device since this was asked last.
+bool take_device_lost();
+
 }  // namespace lamina::vulkan
 
 #define LAMINA_VK_TRY(call)                                                        \

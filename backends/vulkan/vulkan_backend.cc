@@ -59,7 +59,7 @@ class Arena {
 
 class Backend final : public VulkanBackend {
  public:
-  Backend(std::unique_ptr<Device> device, const VulkanOptions& options)
+  Backend(std::shared_ptr<Device> device, const VulkanOptions& options)
       : device_(std::move(device)), options_(options), pipelines_(*device_) {}
 
   ~Backend() override {
@@ -509,7 +509,7 @@ class Backend final : public VulkanBackend {
     return {};
   }
 
-  std::unique_ptr<Device> device_;
+  std::shared_ptr<Device> device_;
   VulkanOptions options_;
   Pipelines pipelines_;
   std::unique_ptr<Transfer> transfer_;
