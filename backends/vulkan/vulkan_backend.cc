@@ -2,11 +2,12 @@
 #include "backends/vulkan/vulkan_backend.h"
 
 #include <algorithm>
-#include <map>
 
+#include "backends/vulkan/commands.h"
 #include "backends/vulkan/kv_copy.h"
 #include "backends/vulkan/memory.h"
 #include "backends/vulkan/program.h"
+#include "backends/vulkan/weights.h"
 #include "core/tensor/quantize.h"
 
 namespace lamina {
@@ -15,11 +16,9 @@ namespace vulkan {
 
 namespace {
 
-constexpr uint64_t kArena = uint64_t{1} << 30;  // weights share buffers of about that size
 constexpr uint32_t kSplitPositions = 128;       // of a split of attention, while there are few rows
 constexpr int32_t kSplitRows = 16;              // more rows than that keep the device busy unsplit
 constexpr uint32_t kMostSplits = 64;
-constexpr int kLooks = 20000;               // some milliseconds
 constexpr int32_t kMostSteps = 32;  // of one submission
 
 std::string features_text(const DeviceFacts& f) {
@@ -29,45 +28,10 @@ std::string features_text(const DeviceFacts& f) {
   return text;
 }
 
-std::span<const std::byte> bytes_of(const void* p, size_t n) {
-  return {static_cast<const std::byte*>(p), n};
-}
-
-// Weights side by side in few buffers.
-class Arena {
- public:
-  Result<uint64_t> place(const Device& device, uint64_t bytes, uint64_t rest) {
-    const uint64_t aligned = (bytes + 255) / 256 * 256;
-    if (buffers_.empty() || used_ + aligned > buffers_.back().size()) {
-      const uint64_t most = std::min(kArena, device.facts().max_allocation);
-      LAMINA_ASSIGN(DeviceBuffer b, DeviceBuffer::create(device, std::max(aligned, std::min(rest, most)),
-                                             Place::kDevice, "weights"));
-      buffers_.push_back(std::move(b));
-      used_ = 0;
-    }
-    offset_ = used_;
-    used_ += aligned;
-    return buffers_.back().address() + offset_;
-  }
-  const DeviceBuffer& buffer() const { return buffers_.back(); }
-  uint64_t offset() const { return offset_; }
-
- private:
-  std::vector<DeviceBuffer> buffers_;
-  uint64_t used_ = 0, offset_ = 0;
-};
-
 class Backend final : public VulkanBackend {
  public:
   Backend(std::shared_ptr<Device> device, const VulkanOptions& options)
       : device_(std::move(device)), options_(options), pipelines_(*device_) {}
-
-  ~Backend() override {
-    vkDeviceWaitIdle(device_->handle());
-    if (queries_) vkDestroyQueryPool(device_->handle(), queries_, nullptr);
-    if (fence_) vkDestroyFence(device_->handle(), fence_, nullptr);
-    if (pool_) vkDestroyCommandPool(device_->handle(), pool_, nullptr);
-  }
 
   BackendInfo info() const override {
     return {"vulkan", device_->facts().name + ", " + features_text(device_->facts()), true};
@@ -91,24 +55,21 @@ class Backend final : public VulkanBackend {
     LAMINA_ASSIGN(kv_, KvMemory::create(*device_, graph_.config, kv));
     LAMINA_TRY(transfer_->fill_zero(kv_.buffer()));
     LAMINA_TRY(pipelines_.open(options_.pipeline_cache));
-    LAMINA_TRY(upload_weights());
+    LAMINA_TRY(weights_.upload(*device_, *transfer_, plan_, options_.on_upload));
     LAMINA_TRY(allocate());
     LAMINA_TRY(pipelines_.create());
-    return create_commands();
+    const DeviceBuffer& logits = activations_[static_cast<size_t>(Buffer::kLogits)];
+    LAMINA_ASSIGN(commands_, Commands::create({device_.get(), program_.get(), &pipelines_, &step_, &logits,
+                                               &readback_, logit_stride() * sizeof(float)}));
+    return {};
   }
 
   Result<void> submit(const Batch& batch) override {
     LAMINA_CHECK(program_ != nullptr);
     LAMINA_TRY(validate_batch(batch, graph_.config, n_pages_, max_rows_, max_logit_rows_));
-    if (pending_) LAMINA_TRY(wait());
+    LAMINA_TRY(commands_->wait());  // the step's memory may still be in use
     LAMINA_TRY(load(batch));
-    LAMINA_ASSIGN(const VkCommandBuffer commands, recorded(false));
-    VkSubmitInfo info{VK_STRUCTURE_TYPE_SUBMIT_INFO};
-    info.commandBufferCount = 1;
-    info.pCommandBuffers = &commands;
-    LAMINA_VK_TRY(vkQueueSubmit(device_->queue(), 1, &info, fence_));
-    pending_ = true;
-    return {};
+    return commands_->submit(step_kind(false), 1);
   }
 
   int32_t most_steps() const override { return kMostSteps; }
@@ -119,47 +80,33 @@ class Backend final : public VulkanBackend {
     const Row& row = batch.rows[0];
     LAMINA_CHECK(static_cast<size_t>(row.kv_index + steps - 1) / kPageSize < batch.sequences[0].pages.size());
     LAMINA_TRY(validate_batch(batch, graph_.config, n_pages_, max_rows_, max_logit_rows_));
-    if (pending_) LAMINA_TRY(wait());
+    LAMINA_TRY(commands_->wait());
     LAMINA_TRY(load(batch, steps));
     const auto d = static_cast<size_t>(graph_.config.head_dim);
     for (int32_t i = 1; i < steps; ++i) {
       rope_.fill(row.position + i, rope_row_.data(), rope_row_.data() + d / 2);
       std::copy_n(rope_row_.data(), d, step_.as<float>(rope_at_) + static_cast<size_t>(i) * d);
     }
-    LAMINA_ASSIGN(const VkCommandBuffer commands, recorded(true));
-    const std::vector<VkCommandBuffer> list(static_cast<size_t>(profiling_ ? 1 : steps), commands);
-    VkSubmitInfo info{VK_STRUCTURE_TYPE_SUBMIT_INFO};
-    info.commandBufferCount = static_cast<uint32_t>(list.size());
-    info.pCommandBuffers = list.data();
-    for (int32_t done = 0; done < steps; done += static_cast<int32_t>(list.size())) {
-      LAMINA_VK_TRY(vkQueueSubmit(device_->queue(), 1, &info, fence_));
-      pending_ = true;
-      LAMINA_TRY(wait());
-      if (profiling_) LAMINA_TRY(add_times());
-    }
+    LAMINA_TRY(commands_->submit(step_kind(true), steps));
+    LAMINA_TRY(commands_->wait());
     return std::span<const int32_t>(step_.as<const int32_t>(tokens_at_), static_cast<size_t>(steps));
   }
 
   Result<StepOutput> read() override {
-    LAMINA_TRY(wait());
-    if (profiling_) LAMINA_TRY(add_times());
-    const auto vocab = static_cast<size_t>(graph_.config.vocab_size);
+    LAMINA_TRY(commands_->wait());
     const auto width = static_cast<size_t>(graph_.buffer_width[static_cast<size_t>(Buffer::kLogits)]);
-    (void)vocab;
-    const auto stride = row_stride(static_cast<int32_t>(width));
+    const size_t n = static_cast<size_t>(n_selected_), stride = logit_stride();
     const auto* from = readback_.as<const float>();
-    if (stride == width) return StepOutput{{from, static_cast<size_t>(n_selected_) * width}};
-    for (size_t i = 0; i < static_cast<size_t>(n_selected_); ++i) {
-      std::copy_n(from + i * stride, width, logits_.data() + i * width);
-    }
-    return StepOutput{{logits_.data(), static_cast<size_t>(n_selected_) * width}};
+    if (stride == width) return StepOutput{{from, n * width}};
+    for (size_t i = 0; i < n; ++i) std::copy_n(from + i * stride, width, logits_.data() + i * width);
+    return StepOutput{{logits_.data(), n * width}};
   }
 
   Result<void> export_kv(std::span<const int32_t> pages, int32_t n_positions,
                          std::span<uint16_t> out) override {
     LAMINA_TRY(check_pages(pages, n_positions));
     LAMINA_CHECK(out.size() == kv_export_size(graph_.config, n_positions));
-    LAMINA_TRY(wait());
+    LAMINA_TRY(commands_->wait());
     return kv_.export_positions(*transfer_, pages, n_positions, out);
   }
 
@@ -167,77 +114,20 @@ class Backend final : public VulkanBackend {
                          std::span<const uint16_t> in) override {
     LAMINA_TRY(check_pages(pages, n_positions));
     LAMINA_CHECK(in.size() == kv_export_size(graph_.config, n_positions));
-    LAMINA_TRY(wait());
+    LAMINA_TRY(commands_->wait());
     return kv_.import_positions(*transfer_, pages, n_positions, in);
   }
 
   MemoryUse memory() const override {
-    return {weight_bytes_, kv_.bytes(), activation_bytes_};
+    return {weights_.bytes(), kv_.bytes(), activation_bytes_};
   }
 
-  void set_profile(bool on) override {
-    profiling_ = on;
-    profile_.assign(kOpKinds, {});
-  }
-  const std::vector<ProfileEntry>& profile() const override { return profile_; }
+  void set_profile(bool on) override { commands_->set_profile(on); }
+  const std::vector<ProfileEntry>& profile() const override { return commands_->profile(); }
 
   Result<std::vector<std::byte>> pipeline_cache() const override { return pipelines_.cache_data(); }
 
  private:
-  struct Recording {
-    VkCommandBuffer commands;
-    std::vector<Dispatch> dispatches;
-  };
-
-  Result<void> upload(const void* from, uint64_t bytes, uint64_t* address) {
-    LAMINA_ASSIGN(*address, arena_.place(*device_, bytes, to_upload_ - uploaded_));
-    LAMINA_TRY(transfer_->upload(bytes_of(from, bytes), arena_.buffer(), arena_.offset()));
-    uploaded_ += (bytes + 255) / 256 * 256;
-    if (options_.on_upload) options_.on_upload(uploaded_, to_upload_);
-    return {};
-  }
-
-  // Each tensor once, though several ops may read it (tied embeddings).
-  Result<void> upload_weights() {
-    std::map<const void*, uint64_t> done;
-    const auto pieces = [&](const auto& f) -> Result<void> {
-      for (size_t i = 0; i < plan_.size(); ++i) {
-        const PlannedOp& op = plan_[i];
-        const auto norm_bytes = op.norm ? static_cast<uint64_t>(graph_.buffer_width[static_cast<size_t>(op.in)]) * 4 : 0;
-        LAMINA_TRY(f(op.weight.values, op.weight.values ? op.weight.value_bytes() : 0, &weights_[i].values));
-        LAMINA_TRY(f(op.weight.scales, op.weight.scales ? op.weight.scale_bytes() : 0, &weights_[i].scales));
-        LAMINA_TRY(f(op.norm, norm_bytes, &norms_[i]));
-        LAMINA_TRY(f(op.bias, op.bias ? static_cast<uint64_t>(op.weight.rows) * 4 : 0, &biases_[i]));
-      }
-      return {};
-    };
-    weights_.resize(plan_.size());
-    norms_.resize(plan_.size());
-    biases_.resize(plan_.size());
-    const auto count = [&](const void* p, uint64_t bytes, uint64_t*) -> Result<void> {
-      if (p && done.emplace(p, 0).second) {
-        to_upload_ += (bytes + 255) / 256 * 256;
-        weight_bytes_ += bytes;
-      }
-      return {};
-    };
-    LAMINA_TRY(pieces(count));
-    done.clear();
-    const auto copy = [&](const void* p, uint64_t bytes, uint64_t* address) -> Result<void> {
-      if (!p) return {};
-      const auto found = done.find(p);
-      if (found != done.end()) {
-        *address = found->second;
-        return {};
-      }
-      LAMINA_TRY(upload(p, bytes, address));
-      done[p] = *address;
-      return {};
-    };
-    LAMINA_TRY(pieces(copy));
-    return transfer_->finish();
-  }
-
   Result<void> allocate_one(DeviceBuffer& b, uint64_t bytes, const char* what) {
     LAMINA_ASSIGN(b, DeviceBuffer::create(*device_, std::max<uint64_t>(bytes, 256), Place::kDevice, what));
     activation_bytes_ += b.size();
@@ -284,7 +174,7 @@ class Backend final : public VulkanBackend {
     LAMINA_ASSIGN(readback_, DeviceBuffer::create(*device_, logit_floats * 4, Place::kReadback, "logits"));
     logits_.resize(logit_floats);
     program_ = std::make_unique<Program>(*device_, graph_.config, options_.variant, pipelines_);
-    program_->prepare(plan_, weights_, norms_, biases_, graph_.buffer_width, at,
+    program_->prepare(plan_, weights_.matrices(), weights_.norms(), weights_.biases(), graph_.buffer_width, at,
                       {max_rows_, max_logit_rows_, max_splits_, kv_.values_at(), kv_.f32()});
     return {};
   }
@@ -370,129 +260,14 @@ class Backend final : public VulkanBackend {
     return {};
   }
 
-  Result<void> create_commands() {
-    VkCommandPoolCreateInfo pool{VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
-    pool.flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT;
-    pool.queueFamilyIndex = device_->queue_family();
-    LAMINA_VK_TRY(vkCreateCommandPool(device_->handle(), &pool, nullptr, &pool_));
-    const VkFenceCreateInfo fence{VK_STRUCTURE_TYPE_FENCE_CREATE_INFO, nullptr, 0};
-    LAMINA_VK_TRY(vkCreateFence(device_->handle(), &fence, nullptr, &fence_));
-    return {};
+  StepKind step_kind(bool argmax) const {
+    return {std::min(bucket_of(n_rows_).rows, (max_rows_ + 127) / 128 * 128),
+            n_selected_ ? std::min(bucket_of(n_selected_).rows, max_logit_rows_) : 0, tiled_attention_,
+            argmax};
   }
 
-  // The command buffer for such a step, recorded when first needed.
-  Result<VkCommandBuffer> recorded(bool argmax) {
-    StepKind kind{std::min(bucket_of(n_rows_).rows, (max_rows_ + 127) / 128 * 128),
-                  n_selected_ ? std::min(bucket_of(n_selected_).rows, max_logit_rows_) : 0,
-                  tiled_attention_, argmax};
-    const auto key = std::pair(kind, profiling_);
-    const auto found = recordings_.find(key);
-    if (found != recordings_.end()) {
-      current_ = &found->second;
-      return current_->commands;
-    }
-    Recording r;
-    r.dispatches = program_->dispatches(kind);
-    VkCommandBufferAllocateInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO};
-    info.commandPool = pool_;
-    info.commandBufferCount = 1;
-    LAMINA_VK_TRY(vkAllocateCommandBuffers(device_->handle(), &info, &r.commands));
-    LAMINA_TRY(pipelines_.create());
-    LAMINA_TRY(record(r, kind));
-    current_ = &(recordings_[key] = std::move(r));
-    return current_->commands;
-  }
-
-  void barrier(VkCommandBuffer commands, VkPipelineStageFlags to, VkAccessFlags access) const {
-    VkMemoryBarrier all{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
-    all.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT;
-    all.dstAccessMask = access;
-    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, to, 0, 1, &all, 0, nullptr, 0,
-                         nullptr);
-  }
-
-  Result<void> record(const Recording& r, const StepKind& kind) {
-    if (profiling_ && !queries_) {
-      VkQueryPoolCreateInfo info{VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO};
-      info.queryType = VK_QUERY_TYPE_TIMESTAMP;
-      info.queryCount = static_cast<uint32_t>(4 * plan_.size() + 4);
-      LAMINA_VK_TRY(vkCreateQueryPool(device_->handle(), &info, nullptr, &queries_));
-    }
-    VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    if (kind.argmax) begin.flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT;
-    LAMINA_VK_TRY(vkBeginCommandBuffer(r.commands, &begin));
-    uint32_t query = 0;
-    const auto time = [&] {
-      if (profiling_) vkCmdWriteTimestamp(r.commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_, query++);
-    };
-    if (profiling_) {
-      vkCmdResetQueryPool(r.commands, queries_, 0, static_cast<uint32_t>(r.dispatches.size() + 1));
-    }
-    time();
-    for (const Dispatch& d : r.dispatches) {
-      vkCmdBindPipeline(r.commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipelines_.at(d.pipeline));
-      vkCmdPushConstants(r.commands, pipelines_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, d.push_bytes,
-                         &d.matmul);
-      if (d.indirect)
-        vkCmdDispatchIndirect(r.commands, step_.handle(), 0);
-      else
-        vkCmdDispatch(r.commands, d.x, d.y, 1);
-      barrier(r.commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-              VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
-      time();
-    }
-    if (kind.argmax) {
-      barrier(r.commands, VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT | VK_PIPELINE_STAGE_HOST_BIT,
-              VK_ACCESS_INDIRECT_COMMAND_READ_BIT | VK_ACCESS_HOST_READ_BIT);
-    } else if (kind.selected > 0) {
-      copy_logits(r.commands, kind.selected);
-    }
-    LAMINA_VK_TRY(vkEndCommandBuffer(r.commands));
-    return {};
-  }
-
-  void copy_logits(VkCommandBuffer commands, int32_t selected) {
-    barrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_READ_BIT);
-    const DeviceBuffer& logits = activations_[static_cast<size_t>(Buffer::kLogits)];
-    const VkBufferCopy copy{0, 0, logits.size() / static_cast<uint64_t>(max_logit_rows_) *
-                                      static_cast<uint64_t>(selected)};
-    vkCmdCopyBuffer(commands, logits.handle(), readback_.handle(), 1, &copy);
-    VkMemoryBarrier all{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
-    all.srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT;
-    all.dstAccessMask = VK_ACCESS_HOST_READ_BIT;
-    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &all, 0,
-                         nullptr, 0, nullptr);
-  }
-
-  Result<void> wait() {
-    if (!pending_) return {};
-    pending_ = false;
-    // Fences of short steps are met while looking: a wait in the kernel costs as much as a step.
-    VkResult status = VK_NOT_READY;
-    for (int i = 0; i < kLooks && status == VK_NOT_READY; ++i) {
-      status = vkGetFenceStatus(device_->handle(), fence_);
-    }
-    if (status == VK_NOT_READY) {
-      status = vkWaitForFences(device_->handle(), 1, &fence_, VK_TRUE, UINT64_MAX);
-    }
-    LAMINA_VK_TRY(status);
-    LAMINA_VK_TRY(vkResetFences(device_->handle(), 1, &fence_));
-    return {};
-  }
-
-  Result<void> add_times() {
-    const auto& list = current_->dispatches;
-    std::vector<uint64_t> times(list.size() + 1);
-    LAMINA_VK_TRY(vkGetQueryPoolResults(device_->handle(), queries_, 0, static_cast<uint32_t>(times.size()),
-                                        times.size() * 8, times.data(), 8,
-                                        VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
-    for (size_t i = 0; i < list.size(); ++i) {
-      ProfileEntry& e = profile_[static_cast<size_t>(list[i].kind)];
-      e.seconds += static_cast<double>(times[i + 1] - times[i]) * device_->facts().timestamp_ns * 1e-9;
-      e.weight_bytes += list[i].weight_bytes;
-      ++e.calls;
-    }
-    return {};
+  size_t logit_stride() const {
+    return row_stride(graph_.buffer_width[static_cast<size_t>(Buffer::kLogits)]);
   }
 
   Result<void> check_pages(std::span<const int32_t> pages, int32_t n_positions) const {
@@ -518,25 +293,19 @@ class Backend final : public VulkanBackend {
   int32_t max_rows_ = 0, max_logit_rows_ = 0, n_pages_ = 0;
   uint32_t max_splits_ = 1;
   std::vector<PlannedOp> plan_;
-  std::vector<DeviceWeight> weights_;
-  std::vector<uint64_t> norms_, biases_;
-  Arena arena_;
-  uint64_t to_upload_ = 0, uploaded_ = 0, weight_bytes_ = 0, activation_bytes_ = 0;
+  Weights weights_;
+  uint64_t activation_bytes_ = 0;
   KvMemory kv_;
   DeviceBuffer activations_[kBuffers], xq_, xs_, partial_, arrived_, step_, readback_;
   uint64_t rows_at_ = 0, selected_at_ = 0, rope_at_ = 0, pages_at_ = 0, tokens_at_ = 0, most_pages_ = 0;
   std::unique_ptr<Program> program_;
 
-  VkCommandPool pool_ = VK_NULL_HANDLE;
-  VkFence fence_ = VK_NULL_HANDLE;
-  VkQueryPool queries_ = VK_NULL_HANDLE;
-  std::map<std::pair<StepKind, bool>, Recording> recordings_;
-  const Recording* current_ = nullptr;
-  bool pending_ = false, profiling_ = false, tiled_attention_ = false;
+  std::unique_ptr<Commands> commands_;  // goes first: it waits for the device
+
+  bool tiled_attention_ = false;
   int32_t n_rows_ = 0, n_selected_ = 0;
   std::vector<int32_t> lengths_, page_starts_;
   std::vector<float> rope_row_, logits_;
-  std::vector<ProfileEntry> profile_{kOpKinds};
 };
 
 }  // namespace

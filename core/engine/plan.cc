@@ -17,7 +17,8 @@ class Planner {
       PlannedOp planned{.kind = op.kind, .layer = op.layer, .in = op.in, .out = op.out,
                         .selected = op.selected_rows};
       if (op.kind == OpKind::kRmsNorm) {
-        LAMINA_ASSIGN(planned.norm, vector(op.weight, width(op.in)));
+        planned.norm_width = width(op.in);
+        LAMINA_ASSIGN(planned.norm, vector(op.weight, planned.norm_width));
         planned.gather = op.selected_rows;
         if (next_takes_in(i)) {
           folded_ = planned;
@@ -31,6 +32,7 @@ class Planner {
         if (folded_.norm) {
           planned.in = folded_.in;
           planned.norm = folded_.norm;
+          planned.norm_width = folded_.norm_width;
           planned.gather = folded_.gather;
           folded_ = {};
         }

@@ -17,7 +17,8 @@ struct PlannedOp {
   Buffer out = Buffer::kNone;
   bool selected = false;        // works on rows that want logits, packed in `out`
   bool gather = false;          // and finds them unpacked in `in`
-  const float* norm = nullptr;  // [in width]: `in` passes through rms_norm with it first
+  const float* norm = nullptr;  // [norm_width]: `in` passes through rms_norm with it first
+  int32_t norm_width = 0;       // of `in`
   WeightView weight;            // values null where the op has none
   const float* bias = nullptr;  // [weight.rows] or null
 };

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/vulkan/commands.h"
+
+#include <new>
+
+namespace lamina::vulkan {
+
+namespace {
+
+constexpr int kLooks = 20000;          // at a fence before sleeping: some milliseconds
+constexpr uint32_t kQueries = 4096;    // time stamps of a step
+
+void barrier(VkCommandBuffer commands, VkPipelineStageFlags from, VkAccessFlags written,
+             VkPipelineStageFlags to, VkAccessFlags access) {
+  VkMemoryBarrier all{VK_STRUCTURE_TYPE_MEMORY_BARRIER};
+  all.srcAccessMask = written;
+  all.dstAccessMask = access;
+  vkCmdPipelineBarrier(commands, from, to, 0, 1, &all, 0, nullptr, 0, nullptr);
+}
+
+void barrier_after_kernel(VkCommandBuffer commands, VkPipelineStageFlags to, VkAccessFlags access) {
+  barrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT, to, access);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Commands>> Commands::create(const Parts& parts) {
+  std::unique_ptr<Commands> c(new (std::nothrow) Commands(parts));
+  if (!c) return make_error(Code::kOutOfMemory, "Vulkan commands");
+  const VkDevice device = parts.device->handle();
+  VkCommandPoolCreateInfo pool{VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
+  pool.queueFamilyIndex = parts.device->queue_family();
+  LAMINA_VK_TRY(vkCreateCommandPool(device, &pool, nullptr, &c->pool_));
+  const VkFenceCreateInfo fence{VK_STRUCTURE_TYPE_FENCE_CREATE_INFO, nullptr, 0};
+  LAMINA_VK_TRY(vkCreateFence(device, &fence, nullptr, &c->fence_));
+  return c;
+}
+
+Commands::~Commands() {
+  const VkDevice device = parts_.device->handle();
+  vkDeviceWaitIdle(device);
+  if (queries_) vkDestroyQueryPool(device, queries_, nullptr);
+  if (fence_) vkDestroyFence(device, fence_, nullptr);
+  if (pool_) vkDestroyCommandPool(device, pool_, nullptr);
+}
+
+void Commands::set_profile(bool on) {
+  profiling_ = on;
+  profile_.assign(kOpKinds, {});
+}
+
+Result<void> Commands::submit(const StepKind& kind, int32_t times) {
+  LAMINA_TRY(wait());
+  LAMINA_ASSIGN(const Recording* r, recording(kind));
+  if (!profiling_) return submit_now(std::vector<VkCommandBuffer>(static_cast<size_t>(times), r->commands));
+  for (int32_t i = 0; i < times; ++i) {
+    LAMINA_TRY(submit_now({r->commands}));
+    LAMINA_TRY(wait());
+    LAMINA_TRY(add_times(*r));
+  }
+  return {};
+}
+
+Result<void> Commands::submit_now(const std::vector<VkCommandBuffer>& list) {
+  VkSubmitInfo info{VK_STRUCTURE_TYPE_SUBMIT_INFO};
+  info.commandBufferCount = static_cast<uint32_t>(list.size());
+  info.pCommandBuffers = list.data();
+  LAMINA_VK_TRY(vkQueueSubmit(parts_.device->queue(), 1, &info, fence_));
+  pending_ = true;
+  return {};
+}
+
+// Short steps are waited for by looking: to sleep and be woken costs as much as such a step.
+Result<void> Commands::wait() {
+  if (!pending_) return {};
+  pending_ = false;
+  const VkDevice device = parts_.device->handle();
+  VkResult status = VK_NOT_READY;
+  for (int i = 0; i < kLooks && status == VK_NOT_READY; ++i) status = vkGetFenceStatus(device, fence_);
+  if (status == VK_NOT_READY) status = vkWaitForFences(device, 1, &fence_, VK_TRUE, UINT64_MAX);
+  LAMINA_VK_TRY(status);
+  LAMINA_VK_TRY(vkResetFences(device, 1, &fence_));
+  return {};
+}
+
+Result<const Commands::Recording*> Commands::recording(const StepKind& kind) {
+  const auto key = std::pair(kind, profiling_);
+  if (const auto found = recordings_.find(key); found != recordings_.end()) return &found->second;
+  Recording r;
+  r.dispatches = parts_.program->dispatches(kind);
+  LAMINA_TRY(parts_.pipelines->create());
+  VkCommandBufferAllocateInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO};
+  info.commandPool = pool_;
+  info.commandBufferCount = 1;
+  LAMINA_VK_TRY(vkAllocateCommandBuffers(parts_.device->handle(), &info, &r.commands));
+  LAMINA_TRY(record(r, kind));
+  return &(recordings_[key] = std::move(r));
+}
+
+Result<void> Commands::record(const Recording& r, const StepKind& kind) {
+  const bool timed = profiling_ && r.dispatches.size() < kQueries;
+  if (timed && !queries_) {
+    VkQueryPoolCreateInfo info{VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO};
+    info.queryType = VK_QUERY_TYPE_TIMESTAMP;
+    info.queryCount = kQueries;
+    LAMINA_VK_TRY(vkCreateQueryPool(parts_.device->handle(), &info, nullptr, &queries_));
+  }
+  VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+  if (kind.argmax) begin.flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT;
+  LAMINA_VK_TRY(vkBeginCommandBuffer(r.commands, &begin));
+  uint32_t query = 0;
+  const auto time = [&] {
+    if (timed) vkCmdWriteTimestamp(r.commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_, query++);
+  };
+  if (timed) vkCmdResetQueryPool(r.commands, queries_, 0, kQueries);
+  time();
+  const Pipelines& pipelines = *parts_.pipelines;
+  for (const Dispatch& d : r.dispatches) {
+    vkCmdBindPipeline(r.commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipelines.at(d.pipeline));
+    vkCmdPushConstants(r.commands, pipelines.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, d.push_bytes,
+                       &d.matmul);
+    if (d.indirect)
+      vkCmdDispatchIndirect(r.commands, parts_.step->handle(), 0);
+    else
+      vkCmdDispatch(r.commands, d.x, d.y, 1);
+    barrier_after_kernel(r.commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+                         VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
+    time();
+  }
+  if (kind.argmax) {
+    barrier_after_kernel(r.commands, VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT | VK_PIPELINE_STAGE_HOST_BIT,
+                         VK_ACCESS_INDIRECT_COMMAND_READ_BIT | VK_ACCESS_HOST_READ_BIT);
+  } else if (kind.selected > 0) {
+    copy_logits(r.commands, kind.selected);
+  }
+  LAMINA_VK_TRY(vkEndCommandBuffer(r.commands));
+  return {};
+}
+
+void Commands::copy_logits(VkCommandBuffer commands, int32_t rows) const {
+  barrier_after_kernel(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_READ_BIT);
+  const VkBufferCopy copy{0, 0, parts_.logit_row_bytes * static_cast<uint64_t>(rows)};
+  vkCmdCopyBuffer(commands, parts_.logits->handle(), parts_.readback->handle(), 1, &copy);
+  barrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_ACCESS_TRANSFER_WRITE_BIT,
+          VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
+}
+
+Result<void> Commands::add_times(const Recording& r) {
+  if (r.dispatches.size() >= kQueries) return {};
+  std::vector<uint64_t> times(r.dispatches.size() + 1);
+  LAMINA_VK_TRY(vkGetQueryPoolResults(parts_.device->handle(), queries_, 0,
+                                      static_cast<uint32_t>(times.size()), times.size() * 8, times.data(), 8,
+                                      VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
+  for (size_t i = 0; i < r.dispatches.size(); ++i) {
+    VulkanBackend::ProfileEntry& e = profile_[static_cast<size_t>(r.dispatches[i].kind)];
+    e.seconds += static_cast<double>(times[i + 1] - times[i]) * parts_.device->facts().timestamp_ns * 1e-9;
+    e.weight_bytes += r.dispatches[i].weight_bytes;
+    ++e.calls;
+  }
+  return {};
+}
+
+}  // namespace lamina::vulkan
