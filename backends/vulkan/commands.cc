@@ -52,13 +52,32 @@ void Commands::set_profile(bool on) {
 Result<void> Commands::submit(const StepKind& kind, int32_t times) {
   LAMINA_TRY(wait());
   LAMINA_ASSIGN(const Recording* r, recording(kind));
-  if (!profiling_) return submit_now(std::vector<VkCommandBuffer>(static_cast<size_t>(times), r->commands));
+  if (!profiling_ && !parts_.window) {
+    return submit_now(std::vector<VkCommandBuffer>(static_cast<size_t>(times), r->segments[0].commands));
+  }
   for (int32_t i = 0; i < times; ++i) {
-    LAMINA_TRY(submit_now({r->commands}));
+    LAMINA_TRY(wait());
+    LAMINA_TRY(parts_.window ? submit_swapping(*r) : submit_now({r->segments[0].commands}));
+    if (!profiling_) continue;
     LAMINA_TRY(wait());
     LAMINA_TRY(add_times(*r));
   }
   return {};
+}
+
+// The device runs a segment as soon as its layer is there, while the host copies what comes next.
+Result<void> Commands::submit_swapping(const Recording& r) {
+  for (const Segment& segment : r.segments) {
+    Window::Turn turn;
+    if (segment.swapped >= 0) {
+      LAMINA_ASSIGN(turn, parts_.window->take(static_cast<size_t>(segment.swapped)));
+    }
+    const bool last = &segment == &r.segments.back();
+    LAMINA_TRY(submit_between(parts_.device->queue(), turn.arrived, segment.commands, turn.used,
+                              last ? fence_ : VK_NULL_HANDLE));
+  }
+  pending_ = true;
+  return parts_.window->prefetch();
 }
 
 Result<void> Commands::submit_now(const std::vector<VkCommandBuffer>& list) {
@@ -89,12 +108,28 @@ Result<const Commands::Recording*> Commands::recording(const StepKind& kind) {
   Recording r;
   r.dispatches = parts_.program->dispatches(kind);
   LAMINA_TRY(parts_.pipelines->create());
+  LAMINA_TRY(add_segments(r));
+  LAMINA_TRY(record(r, kind));
+  return &(recordings_[key] = std::move(r));
+}
+
+int32_t Commands::swapped(const Dispatch& d) const {
+  return d.layer >= parts_.first_swapped ? d.layer - parts_.first_swapped : -1;
+}
+
+Result<void> Commands::add_segments(Recording& r) {
   VkCommandBufferAllocateInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO};
   info.commandPool = pool_;
   info.commandBufferCount = 1;
-  LAMINA_VK_TRY(vkAllocateCommandBuffers(parts_.device->handle(), &info, &r.commands));
-  LAMINA_TRY(record(r, kind));
-  return &(recordings_[key] = std::move(r));
+  for (size_t i = 0; i < r.dispatches.size(); ++i) {
+    const int32_t layer = swapped(r.dispatches[i]);
+    if (r.segments.empty() || r.segments.back().swapped != layer) {
+      r.segments.push_back({VK_NULL_HANDLE, layer, 0});
+      LAMINA_VK_TRY(vkAllocateCommandBuffers(parts_.device->handle(), &info, &r.segments.back().commands));
+    }
+    r.segments.back().end = i + 1;
+  }
+  return {};
 }
 
 Result<void> Commands::record(const Recording& r, const StepKind& kind) {
@@ -105,35 +140,50 @@ Result<void> Commands::record(const Recording& r, const StepKind& kind) {
     info.queryCount = kQueries;
     LAMINA_VK_TRY(vkCreateQueryPool(parts_.device->handle(), &info, nullptr, &queries_));
   }
+  for (size_t i = 0; i < r.segments.size(); ++i) LAMINA_TRY(record_segment(r, i, kind));
+  return {};
+}
+
+void Commands::record_dispatch(VkCommandBuffer commands, const Dispatch& d) const {
+  const Pipelines& pipelines = *parts_.pipelines;
+  vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipelines.at(d.pipeline));
+  vkCmdPushConstants(commands, pipelines.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, d.push_bytes, &d.matmul);
+  if (d.indirect)
+    vkCmdDispatchIndirect(commands, parts_.step->handle(), 0);
+  else
+    vkCmdDispatch(commands, d.x, d.y, 1);
+  barrier_after_kernel(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
+                       VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
+}
+
+Result<void> Commands::record_segment(const Recording& r, size_t number, const StepKind& kind) {
+  const Segment& segment = r.segments[number];
+  const bool timed = profiling_ && r.dispatches.size() < kQueries;
+  const size_t first = number == 0 ? 0 : r.segments[number - 1].end;
   VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
   if (kind.argmax) begin.flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT;
-  LAMINA_VK_TRY(vkBeginCommandBuffer(r.commands, &begin));
-  uint32_t query = 0;
-  const auto time = [&] {
-    if (timed) vkCmdWriteTimestamp(r.commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_, query++);
+  LAMINA_VK_TRY(vkBeginCommandBuffer(segment.commands, &begin));
+  const auto time = [&](size_t query) {
+    if (!timed) return;
+    vkCmdWriteTimestamp(segment.commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, queries_,
+                        static_cast<uint32_t>(query));
   };
-  if (timed) vkCmdResetQueryPool(r.commands, queries_, 0, kQueries);
-  time();
-  const Pipelines& pipelines = *parts_.pipelines;
-  for (const Dispatch& d : r.dispatches) {
-    vkCmdBindPipeline(r.commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipelines.at(d.pipeline));
-    vkCmdPushConstants(r.commands, pipelines.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, d.push_bytes,
-                       &d.matmul);
-    if (d.indirect)
-      vkCmdDispatchIndirect(r.commands, parts_.step->handle(), 0);
-    else
-      vkCmdDispatch(r.commands, d.x, d.y, 1);
-    barrier_after_kernel(r.commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
-                         VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
-    time();
+  if (timed && number == 0) vkCmdResetQueryPool(segment.commands, queries_, 0, kQueries);
+  if (number == 0) time(0);
+  for (size_t i = first; i < segment.end; ++i) {
+    record_dispatch(segment.commands, r.dispatches[i]);
+    time(i + 1);
   }
-  if (kind.argmax) {
-    barrier_after_kernel(r.commands, VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT | VK_PIPELINE_STAGE_HOST_BIT,
-                         VK_ACCESS_INDIRECT_COMMAND_READ_BIT | VK_ACCESS_HOST_READ_BIT);
-  } else if (kind.selected > 0) {
-    copy_logits(r.commands, kind.selected);
+  if (number + 1 == r.segments.size()) {
+    if (kind.argmax) {
+      barrier_after_kernel(segment.commands,
+                           VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT | VK_PIPELINE_STAGE_HOST_BIT,
+                           VK_ACCESS_INDIRECT_COMMAND_READ_BIT | VK_ACCESS_HOST_READ_BIT);
+    } else if (kind.selected > 0) {
+      copy_logits(segment.commands, kind.selected);
+    }
   }
-  LAMINA_VK_TRY(vkEndCommandBuffer(r.commands));
+  LAMINA_VK_TRY(vkEndCommandBuffer(segment.commands));
   return {};
 }
 

@@ -11,6 +11,7 @@
 #include "backends/vulkan/memory.h"
 #include "backends/vulkan/program.h"
 #include "backends/vulkan/vulkan_backend.h"
+#include "backends/vulkan/window.h"
 
 namespace lamina::vulkan {
 
@@ -24,6 +25,8 @@ class Commands {
     const DeviceBuffer* logits;    // copied to `readback` after a step that has some
     const DeviceBuffer* readback;
     uint64_t logit_row_bytes;
+    Window* window = nullptr;    // where layers from this one on are swapped
+    int32_t first_swapped = INT32_MAX;
   };
   static Result<std::unique_ptr<Commands>> create(const Parts& parts);
   ~Commands();
@@ -36,16 +39,27 @@ class Commands {
   const std::vector<VulkanBackend::ProfileEntry>& profile() const { return profile_; }
 
  private:
-  struct Recording {
+  // What runs without waiting: up to a swapped layer, such a layer, what follows the last.
+  struct Segment {
     VkCommandBuffer commands;
+    int32_t swapped;  // counted from the first of these layers; -1: none
+    size_t end;       // of its dispatches
+  };
+  struct Recording {
     std::vector<Dispatch> dispatches;
+    std::vector<Segment> segments;
   };
 
   explicit Commands(const Parts& parts) : parts_(parts) {}
   Result<const Recording*> recording(const StepKind& kind);
+  Result<void> add_segments(Recording& r);
   Result<void> record(const Recording& r, const StepKind& kind);
+  Result<void> record_segment(const Recording& r, size_t number, const StepKind& kind);
+  void record_dispatch(VkCommandBuffer commands, const Dispatch& d) const;
+  int32_t swapped(const Dispatch& d) const;
   void copy_logits(VkCommandBuffer commands, int32_t rows) const;
   Result<void> submit_now(const std::vector<VkCommandBuffer>& list);
+  Result<void> submit_swapping(const Recording& r);
   Result<void> add_times(const Recording& r);
 
   const Parts parts_;

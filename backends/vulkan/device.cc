@@ -2,6 +2,7 @@
 #include "backends/vulkan/device.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 namespace lamina::vulkan {
@@ -80,6 +81,7 @@ struct Features {
 // Why the device can't be used, or null.
 const char* missing_feature(const Features& f) {
   if (!f.v12.bufferDeviceAddress) return "buffer device addresses";
+  if (!f.v12.timelineSemaphore) return "timeline semaphores";
   if (!f.v12.scalarBlockLayout) return "scalar block layout";
   if (!f.v11.storageBuffer16BitAccess) return "16-bit storage";
   if (!f.core.features.shaderInt64) return "64-bit integers";
@@ -101,18 +103,29 @@ bool has_int8_matrices(VkPhysicalDevice physical) {
   });
 }
 
-void read_memory(VkPhysicalDevice physical, DeviceFacts& facts) {
+std::vector<HeapFacts> read_heaps(VkPhysicalDevice physical, bool has_budget) {
   VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
   VkPhysicalDeviceMemoryProperties2 memory{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
-  if (facts.memory_budget) memory.pNext = &budget;
+  if (has_budget) memory.pNext = &budget;
   vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
+  std::vector<HeapFacts> heaps;
   for (uint32_t i = 0; i < memory.memoryProperties.memoryHeapCount; ++i) {
     const VkMemoryHeap& heap = memory.memoryProperties.memoryHeaps[i];
-    if (!(heap.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) || heap.size <= facts.local_bytes) continue;
-    facts.local_bytes = heap.size;
-    facts.budget_bytes = facts.memory_budget ? budget.heapBudget[i] : heap.size;
+    const uint64_t most = has_budget ? std::min(budget.heapBudget[i], heap.size) : heap.size;
+    heaps.push_back({heap.size, most - std::min(most, has_budget ? budget.heapUsage[i] : 0),
+                     (heap.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) != 0});
   }
+  return heaps;
+}
+
+// The largest that is local, or that is not; null without one.
+const HeapFacts* largest(const std::vector<HeapFacts>& heaps, bool local) {
+  const HeapFacts* best = nullptr;
+  for (const HeapFacts& heap : heaps) {
+    if (heap.local == local && (!best || heap.bytes > best->bytes)) best = &heap;
+  }
+  return best;
 }
 
 DeviceFacts read_facts(VkPhysicalDevice physical) {
@@ -163,7 +176,7 @@ DeviceFacts read_facts(VkPhysicalDevice physical) {
   facts.cooperative = features.cooperative.cooperativeMatrix && features.v12.shaderInt8 &&
                       features.v12.shaderFloat16 && facts.subgroup == 32 &&
                       facts.shared_bytes >= 47104 && has_int8_matrices(physical);
-  read_memory(physical, facts);
+  facts.heaps = read_heaps(physical, facts.memory_budget);
   return facts;
 }
 
@@ -188,6 +201,17 @@ Result<std::vector<Candidate>> candidates() {
 }
 
 }  // namespace
+
+const HeapFacts& DeviceFacts::local_heap() const {
+  static constexpr HeapFacts kNone;
+  const HeapFacts* heap = largest(heaps, true);
+  return heap ? *heap : kNone;
+}
+
+const HeapFacts& DeviceFacts::host_heap() const {
+  const HeapFacts* heap = largest(heaps, false);
+  return heap ? *heap : local_heap();
+}
 
 Device::~Device() {
   if (!device_) return;
@@ -240,42 +264,75 @@ Result<void> Device::create(VkPhysicalDevice physical, const std::string& varian
   if (variant.find("no-int-dot") != std::string::npos) facts_.int_dot = false;
   if (variant.find("no-cooperative") != std::string::npos) facts_.cooperative = false;
 
-  uint32_t n = 0;
-  vkGetPhysicalDeviceQueueFamilyProperties(physical, &n, nullptr);
-  std::vector<VkQueueFamilyProperties> families(n);
-  vkGetPhysicalDeviceQueueFamilyProperties(physical, &n, families.data());
-  const auto family = std::ranges::find_if(
-      families, [](const auto& f) { return (f.queueFlags & VK_QUEUE_COMPUTE_BIT) != 0; });
-  if (family == families.end()) {
-    return make_error(Code::kUnsupported, "Vulkan device %s has no compute queue",
-                      quote(facts_.name).c_str());
+  if (const auto at = variant.find("memory="); at != std::string::npos) {
+    most_ = std::strtoull(variant.c_str() + at + 7, nullptr, 10) << 10;
   }
-  queue_family_ = static_cast<uint32_t>(family - families.begin());
-  facts_.timestamp_bits = family->timestampValidBits;
-
+  LAMINA_TRY(choose_queues());
   std::vector<const char*> extensions;
   for (const char* name :
        {VK_KHR_SHADER_INTEGER_DOT_PRODUCT_EXTENSION_NAME, VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME,
         VK_NV_COOPERATIVE_MATRIX_EXTENSION_NAME, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME}) {
     if (has(available, name)) extensions.push_back(name);
   }
-  const float priority = 1.0f;
-  VkDeviceQueueCreateInfo queue{VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
-  queue.queueFamilyIndex = queue_family_;
-  queue.queueCount = 1;
-  queue.pQueuePriorities = &priority;
+  const float priorities[] = {1.0f, 1.0f};
+  VkDeviceQueueCreateInfo queues[2];
+  const bool two_families = copy_family_ != queue_family_;
+  for (int i = 0; i < 2; ++i) {
+    queues[i] = {VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
+    queues[i].queueFamilyIndex = i == 0 ? queue_family_ : copy_family_;
+    queues[i].queueCount = !two_families && facts_.copy_queue ? 2 : 1;
+    queues[i].pQueuePriorities = priorities;
+  }
   VkDeviceCreateInfo info{VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO};
   info.pNext = &features.core;
-  info.queueCreateInfoCount = 1;
-  info.pQueueCreateInfos = &queue;
+  info.queueCreateInfoCount = two_families ? 2 : 1;
+  info.pQueueCreateInfos = queues;
   info.enabledExtensionCount = static_cast<uint32_t>(extensions.size());
   info.ppEnabledExtensionNames = extensions.data();
   LAMINA_VK_TRY(vkCreateDevice(physical, &info, nullptr, &device_));
   vkGetDeviceQueue(device_, queue_family_, 0, &queue_);
+  vkGetDeviceQueue(device_, copy_family_, !two_families && facts_.copy_queue ? 1 : 0, &copy_queue_);
   VkPhysicalDeviceMemoryProperties2 memory{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
   vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
   memory_ = memory.memoryProperties;
   return {};
+}
+
+// Kernels run on the first family that can; copies on one that can nothing else, or else on a second
+// queue beside the kernels'.
+Result<void> Device::choose_queues() {
+  uint32_t n = 0;
+  vkGetPhysicalDeviceQueueFamilyProperties(physical_, &n, nullptr);
+  std::vector<VkQueueFamilyProperties> families(n);
+  vkGetPhysicalDeviceQueueFamilyProperties(physical_, &n, families.data());
+  const auto kernels = std::ranges::find_if(
+      families, [](const auto& f) { return (f.queueFlags & VK_QUEUE_COMPUTE_BIT) != 0; });
+  if (kernels == families.end()) {
+    return make_error(Code::kUnsupported, "Vulkan device %s has no compute queue",
+                      quote(facts_.name).c_str());
+  }
+  queue_family_ = static_cast<uint32_t>(kernels - families.begin());
+  facts_.timestamp_bits = kernels->timestampValidBits;
+  constexpr VkQueueFlags kWorking = VK_QUEUE_COMPUTE_BIT | VK_QUEUE_GRAPHICS_BIT;
+  const auto copies = std::ranges::find_if(families, [](const auto& f) {
+    return (f.queueFlags & VK_QUEUE_TRANSFER_BIT) != 0 && (f.queueFlags & kWorking) == 0;
+  });
+  const bool own = copies != families.end();
+  copy_family_ = own ? static_cast<uint32_t>(copies - families.begin()) : queue_family_;
+  facts_.copy_queue = own || kernels->queueCount > 1;
+  return {};
+}
+
+bool Device::take(uint64_t bytes) const {
+  if (taken_.fetch_add(bytes) + bytes <= most_) return true;
+  taken_ -= bytes;
+  return false;
+}
+
+HeapFacts Device::local_heap_now() const {
+  DeviceFacts now;
+  now.heaps = read_heaps(physical_, facts_.memory_budget);
+  return now.local_heap();
 }
 
 int Device::memory_type(uint32_t allowed, VkMemoryPropertyFlags wanted,

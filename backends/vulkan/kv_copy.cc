@@ -7,8 +7,7 @@
 
 namespace lamina::vulkan {
 
-Result<KvMemory> KvMemory::create(const Device& device, const ModelConfig& config,
-                                  const KvShape& shape) {
+Result<KvMemory> KvMemory::lay_out(const ModelConfig& config, const KvShape& shape) {
   if (shape.dtype == KvDType::kI8) {
     return make_error(Code::kUnsupported, "--kv i8: the Vulkan engine keeps f16 or f32 only");
   }
@@ -24,8 +23,19 @@ Result<KvMemory> KvMemory::create(const Device& device, const ModelConfig& confi
   }
   kv.values_at_ = static_cast<uint32_t>(elements);
   kv.layer_bytes_ = 2 * elements * kv.element_;
-  LAMINA_ASSIGN(kv.buffer_, DeviceBuffer::create(device, kv.layer_bytes_ * static_cast<uint64_t>(config.n_layers),
-                                           Place::kDevice, "the KV cache"));
+  return kv;
+}
+
+Result<uint64_t> KvMemory::bytes_of(const ModelConfig& config, const KvShape& shape) {
+  LAMINA_ASSIGN(const KvMemory kv, lay_out(config, shape));
+  return kv.layer_bytes_ * static_cast<uint64_t>(config.n_layers);
+}
+
+Result<KvMemory> KvMemory::create(const Device& device, const ModelConfig& config,
+                                  const KvShape& shape) {
+  LAMINA_ASSIGN(KvMemory kv, lay_out(config, shape));
+  const uint64_t bytes = kv.layer_bytes_ * static_cast<uint64_t>(config.n_layers);
+  LAMINA_ASSIGN(kv.buffer_, DeviceBuffer::create(device, bytes, Place::kDevice, "the KV cache"));
   return kv;
 }
 

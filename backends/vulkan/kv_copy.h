@@ -14,6 +14,8 @@ namespace lamina::vulkan {
 class KvMemory {
  public:
   static Result<KvMemory> create(const Device& device, const ModelConfig& config, const KvShape& shape);
+  // What create() would allocate.
+  static Result<uint64_t> bytes_of(const ModelConfig& config, const KvShape& shape);
 
   uint64_t keys(int32_t layer) const { return buffer_.address() + layer_bytes_ * static_cast<uint64_t>(layer); }
   uint32_t values_at() const { return values_at_; }  // elements
@@ -27,6 +29,7 @@ class KvMemory {
                                 std::span<const uint16_t> in) const;
 
  private:
+  static Result<KvMemory> lay_out(const ModelConfig& config, const KvShape& shape);
   // Bytes of one page of keys or of values, and where they lie.
   uint64_t page_bytes() const;
   uint64_t page_at(int32_t layer, int part, int32_t page) const;

@@ -31,7 +31,8 @@ Kind kind_of(Place place) {
 DeviceBuffer& DeviceBuffer::operator=(DeviceBuffer&& other) noexcept {
   if (this == &other) return *this;
   release();
-  device_ = std::exchange(other.device_, VK_NULL_HANDLE);
+  device_ = std::exchange(other.device_, nullptr);
+  place_ = other.place_;
   buffer_ = std::exchange(other.buffer_, VK_NULL_HANDLE);
   memory_ = std::exchange(other.memory_, VK_NULL_HANDLE);
   address_ = std::exchange(other.address_, 0);
@@ -41,8 +42,11 @@ DeviceBuffer& DeviceBuffer::operator=(DeviceBuffer&& other) noexcept {
 }
 
 void DeviceBuffer::release() {
-  if (buffer_) vkDestroyBuffer(device_, buffer_, nullptr);
-  if (memory_) vkFreeMemory(device_, memory_, nullptr);
+  if (buffer_) vkDestroyBuffer(device_->handle(), buffer_, nullptr);
+  if (memory_) {
+    vkFreeMemory(device_->handle(), memory_, nullptr);
+    if (place_ == Place::kDevice) device_->give_back(size_);
+  }
   buffer_ = VK_NULL_HANDLE;
   memory_ = VK_NULL_HANDLE;
 }
@@ -50,16 +54,24 @@ void DeviceBuffer::release() {
 Result<DeviceBuffer> DeviceBuffer::create(const Device& device, uint64_t bytes, Place place, const char* what) {
   DeviceBuffer b;
   if (bytes == 0) return b;
-  b.device_ = device.handle();
+  b.device_ = &device;
+  b.place_ = place;
   b.size_ = bytes;
+  const VkDevice handle = device.handle();
   VkBufferCreateInfo info{VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO};
   info.size = (bytes + 255) / 256 * 256;
   info.usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT |
                VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
                VK_BUFFER_USAGE_INDIRECT_BUFFER_BIT;
-  LAMINA_VK_TRY(vkCreateBuffer(b.device_, &info, nullptr, &b.buffer_));
+  const uint32_t families[] = {device.queue_family(), device.copy_family()};
+  if (families[0] != families[1]) {
+    info.sharingMode = VK_SHARING_MODE_CONCURRENT;
+    info.queueFamilyIndexCount = 2;
+    info.pQueueFamilyIndices = families;
+  }
+  LAMINA_VK_TRY(vkCreateBuffer(handle, &info, nullptr, &b.buffer_));
   VkMemoryRequirements needs;
-  vkGetBufferMemoryRequirements(b.device_, b.buffer_, &needs);
+  vkGetBufferMemoryRequirements(handle, b.buffer_, &needs);
   const Kind kind = kind_of(place);
   const int type = device.memory_type(needs.memoryTypeBits, kind.wanted, kind.nice);
   if (type < 0) return make_error(Code::kUnsupported, "Vulkan: no memory for %s", what);
@@ -69,19 +81,23 @@ Result<DeviceBuffer> DeviceBuffer::create(const Device& device, uint64_t bytes, 
   allocate.pNext = &flags;
   allocate.allocationSize = needs.size;
   allocate.memoryTypeIndex = static_cast<uint32_t>(type);
-  if (const VkResult r = vkAllocateMemory(b.device_, &allocate, nullptr, &b.memory_);
-      r != VK_SUCCESS) {
+  VkResult r = VK_ERROR_OUT_OF_DEVICE_MEMORY;
+  if (place != Place::kDevice || device.take(bytes)) {
+    r = vkAllocateMemory(handle, &allocate, nullptr, &b.memory_);
+    if (r != VK_SUCCESS && place == Place::kDevice) device.give_back(bytes);
+  }
+  if (r != VK_SUCCESS) {
     if (r == VK_ERROR_DEVICE_LOST) return vulkan_error(r, "vkAllocateMemory");
     return make_error(Code::kOutOfMemory, "Vulkan: %llu bytes for %s could not be had (%s)",
                       static_cast<unsigned long long>(needs.size), what, result_name(r));
   }
-  LAMINA_VK_TRY(vkBindBufferMemory(b.device_, b.buffer_, b.memory_, 0));
+  LAMINA_VK_TRY(vkBindBufferMemory(handle, b.buffer_, b.memory_, 0));
   VkBufferDeviceAddressInfo where{VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO};
   where.buffer = b.buffer_;
-  b.address_ = vkGetBufferDeviceAddress(b.device_, &where);
+  b.address_ = vkGetBufferDeviceAddress(handle, &where);
   if (place != Place::kDevice) {
     void* p = nullptr;
-    LAMINA_VK_TRY(vkMapMemory(b.device_, b.memory_, 0, VK_WHOLE_SIZE, 0, &p));
+    LAMINA_VK_TRY(vkMapMemory(handle, b.memory_, 0, VK_WHOLE_SIZE, 0, &p));
     b.mapped_ = static_cast<std::byte*>(p);
   }
   return b;

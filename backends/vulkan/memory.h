@@ -39,18 +39,20 @@ class DeviceBuffer {
  private:
   void release();
 
-  VkDevice device_ = VK_NULL_HANDLE;
+  const Device* device_ = nullptr;
+  Place place_ = Place::kDevice;
   VkBuffer buffer_ = VK_NULL_HANDLE;
   VkDeviceMemory memory_ = VK_NULL_HANDLE;
   uint64_t address_ = 0, size_ = 0;
   std::byte* mapped_ = nullptr;
 };
 
-// Commands that run once, in order, and are waited for: uploads, copies, clearing.
+// Commands that run once, in order, and are waited for: small copies, clearing.
 class Transfer {
  public:
   ~Transfer();
   static Result<std::unique_ptr<Transfer>> create(const Device& device);
+  static constexpr uint64_t host_bytes() { return (kSlots + 1) * kChunk; }
 
   Result<void> upload(std::span<const std::byte> from, const DeviceBuffer& to, uint64_t offset);
   Result<void> download(const DeviceBuffer& from, uint64_t offset, std::span<std::byte> to);
@@ -64,7 +66,7 @@ class Transfer {
   Result<void> submit(int slot);
   Result<void> wait(int slot);
 
-  static constexpr uint64_t kChunk = uint64_t{16} << 20;
+  static constexpr uint64_t kChunk = uint64_t{4} << 20;
   static constexpr int kSlots = 2;
 
   const Device& device_;

@@ -71,7 +71,9 @@ std::vector<Dispatch> Program::dispatches(const StepKind& step) const {
   std::vector<Dispatch> list;
   for (size_t i = 0; i < plan_->size(); ++i) {
     const int32_t n = (*plan_)[i].selected ? step.selected : step.rows;
+    const size_t first = list.size();
     if (n > 0) add(list, i, bucket_of(n), step.tiled_attention);
+    for (size_t d = first; d < list.size(); ++d) list[d].layer = (*plan_)[i].layer;
   }
   if (step.argmax) add_argmax(list);
   return list;

@@ -37,6 +37,7 @@ struct Dispatch {
   uint32_t x, y;
   bool indirect = false;  // sizes come from the step's head
   OpKind kind;
+  int32_t layer = -1;
   uint64_t weight_bytes = 0;
   union {
     MatmulPush matmul;

@@ -31,7 +31,8 @@ namespace lamina::vulkan {
   F(vkWaitForFences) F(vkGetFenceStatus) F(vkResetFences) F(vkCmdBindPipeline)              \
   F(vkCmdPushConstants) F(vkCmdDispatch) F(vkCmdDispatchIndirect) F(vkCmdPipelineBarrier)   \
   F(vkCmdCopyBuffer) F(vkCmdFillBuffer) F(vkCreateQueryPool) F(vkDestroyQueryPool)          \
-  F(vkCmdResetQueryPool) F(vkCmdWriteTimestamp) F(vkGetQueryPoolResults)
+  F(vkCmdResetQueryPool) F(vkCmdWriteTimestamp) F(vkGetQueryPoolResults)                    \
+  F(vkCreateSemaphore) F(vkDestroySemaphore) F(vkWaitSemaphores)
 
 #define LAMINA_VK_DECLARE(name) extern PFN_##name name;
 LAMINA_VK_GLOBAL(LAMINA_VK_DECLARE)

@@ -2,10 +2,12 @@
 #include "backends/vulkan/vulkan_backend.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "backends/vulkan/commands.h"
 #include "backends/vulkan/kv_copy.h"
 #include "backends/vulkan/memory.h"
+#include "backends/vulkan/memory_plan.h"
 #include "backends/vulkan/program.h"
 #include "backends/vulkan/weights.h"
 #include "core/tensor/quantize.h"
@@ -16,10 +18,8 @@ namespace vulkan {
 
 namespace {
 
-constexpr uint32_t kSplitPositions = 128;       // of a split of attention, while there are few rows
-constexpr int32_t kSplitRows = 16;              // more rows than that keep the device busy unsplit
-constexpr uint32_t kMostSplits = 64;
 constexpr int32_t kMostSteps = 32;  // of one submission
+constexpr int kMostTries = 4;       // of prepare(), each with less of the device's memory
 
 std::string features_text(const DeviceFacts& f) {
   std::string text = "subgroup " + std::to_string(f.subgroup);
@@ -50,19 +50,28 @@ class Backend final : public VulkanBackend {
     max_rows_ = max_rows;
     max_logit_rows_ = max_logit_rows;
     n_pages_ = kv.n_pages;
+    kv_shape_ = kv;
     LAMINA_ASSIGN(plan_, make_plan(graph_, weights));
-    LAMINA_ASSIGN(transfer_, Transfer::create(*device_));
-    LAMINA_ASSIGN(kv_, KvMemory::create(*device_, graph_.config, kv));
-    LAMINA_TRY(transfer_->fill_zero(kv_.buffer()));
+    LAMINA_ASSIGN(memory_, plan_within(options_.memory_budget, graph_, kv, max_rows, max_logit_rows));
     LAMINA_TRY(pipelines_.open(options_.pipeline_cache));
-    LAMINA_TRY(weights_.upload(*device_, *transfer_, plan_, options_.on_upload));
-    LAMINA_TRY(allocate());
-    LAMINA_TRY(pipelines_.create());
-    const DeviceBuffer& logits = activations_[static_cast<size_t>(Buffer::kLogits)];
-    LAMINA_ASSIGN(commands_, Commands::create({device_.get(), program_.get(), &pipelines_, &step_, &logits,
-                                               &readback_, logit_stride() * sizeof(float)}));
-    return {};
+    Result<void> built = build();
+    // The device may have less than it says, and others take of it meanwhile.
+    for (int tries = 1; !built && built.error().code == Code::kOutOfMemory && tries < kMostTries; ++tries) {
+      const uint64_t less = memory_.heaps[0].needed() / 4 * 3;
+      Result<MemoryPlan> smaller = plan_within(less, graph_, kv, max_rows, max_logit_rows);
+      if (!smaller) break;
+      memory_ = std::move(*smaller);
+      tear_down();
+      built = build();
+    }
+    return built;
   }
+
+  Result<MemoryPlan> plan(const Graph& graph, const KvShape& kv, int32_t max_rows,
+                          int32_t max_logit_rows) const override {
+    return plan_within(options_.memory_budget, graph, kv, max_rows, max_logit_rows);
+  }
+  const MemoryPlan& plan() const override { return memory_; }
 
   Result<void> submit(const Batch& batch) override {
     LAMINA_CHECK(program_ != nullptr);
@@ -72,7 +81,8 @@ class Backend final : public VulkanBackend {
     return commands_->submit(step_kind(false), 1);
   }
 
-  int32_t most_steps() const override { return kMostSteps; }
+  // A token that nobody wants would be an upload of all swapped layers.
+  int32_t most_steps() const override { return memory_.swaps() ? 0 : kMostSteps; }
 
   Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps) override {
     LAMINA_CHECK(program_ != nullptr && batch.rows.size() == 1 && batch.rows[0].wants_logits);
@@ -128,79 +138,127 @@ class Backend final : public VulkanBackend {
   Result<std::vector<std::byte>> pipeline_cache() const override { return pipelines_.cache_data(); }
 
  private:
+  uint64_t chunk_bytes() const {
+    const auto at = options_.variant.find("chunk=");  // KiB, for tests
+    if (at == std::string::npos) return Uploader::kUsualChunk;
+    return std::max<uint64_t>(std::strtoull(options_.variant.c_str() + at + 6, nullptr, 10), 1) << 10;
+  }
+
+  Result<MemoryPlan> plan_within(uint64_t budget, const Graph& graph, const KvShape& kv, int32_t max_rows,
+                                 int32_t max_logit_rows) const {
+    LAMINA_ASSIGN(const uint64_t kv_bytes, KvMemory::bytes_of(graph.config, kv));
+    const StepShape shape{max_rows, max_logit_rows, kv.n_pages};
+    Needs needs = needs_of(graph, shape, kv_bytes);
+    needs.step = lay_out_step(graph, shape).bytes;
+    return plan_memory(needs, device_->local_heap_now(), device_->facts().host_heap(), budget, chunk_bytes());
+  }
+
+  // Everything that prepare() makes on the device, by memory_.
+  Result<void> build() {
+    LAMINA_ASSIGN(transfer_, Transfer::create(*device_));
+    LAMINA_ASSIGN(kv_, KvMemory::create(*device_, graph_.config, kv_shape_));
+    LAMINA_TRY(transfer_->fill_zero(kv_.buffer()));
+    LAMINA_TRY(allocate());
+    LAMINA_ASSIGN(uploader_, Uploader::create(*device_, chunk_bytes()));
+    LAMINA_TRY(weights_.upload(*device_, *uploader_, plan_, memory_, options_.on_upload));
+    if (memory_.swaps()) {
+      LAMINA_ASSIGN(window_, Window::create(*device_, *uploader_, weights_));
+    } else {
+      uploader_.reset();  // its ring is large
+    }
+    program_ = std::make_unique<Program>(*device_, graph_.config, options_.variant, pipelines_);
+    program_->prepare(plan_, weights_.matrices(), weights_.norms(), weights_.biases(), graph_.buffer_width,
+                      addresses_, {max_rows_, max_logit_rows_, max_splits_, kv_.values_at(), kv_.f32()});
+    LAMINA_TRY(pipelines_.create());
+    const DeviceBuffer& logits = activations_[static_cast<size_t>(Buffer::kLogits)];
+    LAMINA_ASSIGN(commands_, Commands::create({device_.get(), program_.get(), &pipelines_, &step_, &logits,
+                                               &readback_, logit_stride() * sizeof(float), window_.get(),
+                                               memory_.resident_layers}));
+    return {};
+  }
+
+  void tear_down() {
+    commands_.reset();
+    program_.reset();
+    window_.reset();
+    uploader_.reset();
+    weights_ = {};
+    for (DeviceBuffer& b : activations_) b = {};
+    for (DeviceBuffer* b : {&xq_, &xs_, &partial_, &arrived_, &step_, &readback_}) *b = {};
+    kv_ = {};
+    activation_bytes_ = 0;
+  }
+
   Result<void> allocate_one(DeviceBuffer& b, uint64_t bytes, const char* what) {
-    LAMINA_ASSIGN(b, DeviceBuffer::create(*device_, std::max<uint64_t>(bytes, 256), Place::kDevice, what));
+    LAMINA_ASSIGN(b, DeviceBuffer::create(*device_, bytes, Place::kDevice, what));
     activation_bytes_ += b.size();
     return transfer_->fill_zero(b);
   }
 
   Result<void> allocate() {
-    const ModelConfig& c = graph_.config;
-    const auto rows = static_cast<uint64_t>((max_rows_ + 127) / 128 * 128);  // whole tiles are read
-    Addresses at{};
-    for (int i = 0; i < kBuffers; ++i) {
-      const bool logits = i == static_cast<int>(Buffer::kLogits);
-      const uint64_t n = logits ? static_cast<uint64_t>(max_logit_rows_) : rows;
-      LAMINA_TRY(allocate_one(activations_[i],
-                              n * row_stride(graph_.buffer_width[static_cast<size_t>(i)]) * 4, "activations"));
-      at.buffers.push_back(activations_[i].address());
+    const StepShape shape{max_rows_, max_logit_rows_, n_pages_};
+    const StepSizes sizes = step_sizes(graph_, shape);
+    addresses_ = {};
+    for (size_t i = 0; i < kBuffers; ++i) {
+      LAMINA_TRY(allocate_one(activations_[i], sizes.buffers[i], "activations"));
+      addresses_.buffers.push_back(activations_[i].address());
     }
-    uint64_t widest = 0, blocks = 0;
-    for (const PlannedOp& op : plan_) {
-      if (!is_matmul(op.kind)) continue;
-      const WeightView& w = op.weight;
-      const bool i8 = w.dtype == DType::kI8;
-      widest = std::max<uint64_t>(widest, i8 ? w.row_bytes() : w.row_bytes() / dtype_bytes(w.dtype) * 4);
-      if (i8) blocks = std::max<uint64_t>(blocks, static_cast<uint64_t>(w.cols / activation_block(w) + 1));
+    max_splits_ = sizes.max_splits;
+    LAMINA_TRY(allocate_one(xq_, sizes.xq, "activations"));
+    LAMINA_TRY(allocate_one(xs_, sizes.xs, "activations"));
+    LAMINA_TRY(allocate_one(partial_, sizes.partial, "attention"));
+    LAMINA_TRY(allocate_one(arrived_, sizes.arrived, "attention"));
+    addresses_.xq = xq_.address();
+    addresses_.xs = xs_.address();
+    addresses_.partial = partial_.address();
+    addresses_.arrived = arrived_.address();
+    for (int32_t layer = 0; layer < graph_.config.n_layers; ++layer) {
+      addresses_.keys.push_back(kv_.keys(layer));
     }
-    const uint64_t few = static_cast<uint64_t>(std::min(max_rows_, kSplitRows));
-    const auto most = static_cast<uint32_t>((n_pages_ * kPageSize + static_cast<int32_t>(kSplitPositions) - 1) /
-                                            static_cast<int32_t>(kSplitPositions));
-    max_splits_ = std::clamp<uint32_t>(most, 1, kMostSplits);
-    LAMINA_TRY(allocate_one(xq_, rows * widest, "activations"));
-    LAMINA_TRY(allocate_one(xs_, rows * blocks * 4, "activations"));
-    LAMINA_TRY(allocate_one(partial_, few * static_cast<uint64_t>(c.n_heads) * max_splits_ *
-                                          static_cast<uint64_t>(c.head_dim + 2) * 4, "attention"));
-    LAMINA_TRY(allocate_one(arrived_, rows * static_cast<uint64_t>(c.n_heads) * 4, "attention"));
-    LAMINA_TRY(lay_out_step(at));
-    at.xq = xq_.address();
-    at.xs = xs_.address();
-    at.partial = partial_.address();
-    at.arrived = arrived_.address();
-    for (int32_t layer = 0; layer < c.n_layers; ++layer) at.keys.push_back(kv_.keys(layer));
-
-    const auto logit_floats = static_cast<uint64_t>(max_logit_rows_) *
-                              row_stride(graph_.buffer_width[static_cast<size_t>(Buffer::kLogits)]);
-    LAMINA_ASSIGN(readback_, DeviceBuffer::create(*device_, logit_floats * 4, Place::kReadback, "logits"));
-    logits_.resize(logit_floats);
-    program_ = std::make_unique<Program>(*device_, graph_.config, options_.variant, pipelines_);
-    program_->prepare(plan_, weights_.matrices(), weights_.norms(), weights_.biases(), graph_.buffer_width, at,
-                      {max_rows_, max_logit_rows_, max_splits_, kv_.values_at(), kv_.f32()});
-    return {};
+    const uint64_t logit_bytes = sizes.logits_row * static_cast<uint64_t>(max_logit_rows_);
+    LAMINA_ASSIGN(readback_, DeviceBuffer::create(*device_, logit_bytes, Place::kReadback, "logits"));
+    logits_.resize(logit_bytes / sizeof(float));
+    return allocate_step(lay_out_step(graph_, shape));
   }
 
-  Result<void> lay_out_step(Addresses& at) {
-    const auto rows = static_cast<uint64_t>(max_rows_);
-    const auto d = static_cast<uint64_t>(graph_.config.head_dim);
-    uint64_t size = sizeof(StepHead);
+  // Where the parts of the step's memory lie.
+  struct StepLayout {
+    uint64_t rows, selected, rope, pages, tokens, most_pages, bytes;
+  };
+  static StepLayout lay_out_step(const Graph& graph, const StepShape& shape) {
+    const auto rows = static_cast<uint64_t>(shape.max_rows);
+    const auto d = static_cast<uint64_t>(graph.config.head_dim);
+    StepLayout at{};
+    at.bytes = sizeof(StepHead);
     const auto take = [&](uint64_t bytes) {
-      const uint64_t offset = size;
-      size += (bytes + 63) / 64 * 64;
+      const uint64_t offset = at.bytes;
+      at.bytes += (bytes + 63) / 64 * 64;
       return offset;
     };
-    rows_at_ = take(rows * sizeof(StepRow));
-    selected_at_ = take(static_cast<uint64_t>(max_logit_rows_) * 4);
-    rope_at_ = take(std::max<uint64_t>(rows, kMostSteps) * d * 4);
-    most_pages_ = static_cast<uint64_t>(n_pages_) + rows;
-    pages_at_ = take(most_pages_ * 4);
-    tokens_at_ = take(kMostSteps * 4);
-    LAMINA_ASSIGN(step_, DeviceBuffer::create(*device_, size, Place::kStep, "the step"));
-    at.head = step_.address();
-    at.rows = step_.address() + rows_at_;
-    at.selected = step_.address() + selected_at_;
-    at.rope = step_.address() + rope_at_;
-    at.pages = step_.address() + pages_at_;
-    at.tokens = step_.address() + tokens_at_;
+    at.rows = take(rows * sizeof(StepRow));
+    at.selected = take(static_cast<uint64_t>(shape.max_logit_rows) * 4);
+    at.rope = take(std::max<uint64_t>(rows, kMostSteps) * d * 4);
+    at.most_pages = static_cast<uint64_t>(shape.n_pages) + rows;
+    at.pages = take(at.most_pages * 4);
+    at.tokens = take(kMostSteps * 4);
+    return at;
+  }
+
+  Result<void> allocate_step(const StepLayout& at) {
+    rows_at_ = at.rows;
+    selected_at_ = at.selected;
+    rope_at_ = at.rope;
+    pages_at_ = at.pages;
+    tokens_at_ = at.tokens;
+    most_pages_ = at.most_pages;
+    LAMINA_ASSIGN(step_, DeviceBuffer::create(*device_, at.bytes, Place::kStep, "the step"));
+    const uint64_t address = step_.address();
+    addresses_.head = address;
+    addresses_.rows = address + rows_at_;
+    addresses_.selected = address + selected_at_;
+    addresses_.rope = address + rope_at_;
+    addresses_.pages = address + pages_at_;
+    addresses_.tokens = address + tokens_at_;
     return {};
   }
 
@@ -292,13 +350,18 @@ class Backend final : public VulkanBackend {
   RopeFrequencies rope_;
   int32_t max_rows_ = 0, max_logit_rows_ = 0, n_pages_ = 0;
   uint32_t max_splits_ = 1;
+  KvShape kv_shape_;
   std::vector<PlannedOp> plan_;
+  MemoryPlan memory_;
   Weights weights_;
   uint64_t activation_bytes_ = 0;
   KvMemory kv_;
   DeviceBuffer activations_[kBuffers], xq_, xs_, partial_, arrived_, step_, readback_;
   uint64_t rows_at_ = 0, selected_at_ = 0, rope_at_ = 0, pages_at_ = 0, tokens_at_ = 0, most_pages_ = 0;
+  Addresses addresses_{};
   std::unique_ptr<Program> program_;
+  std::unique_ptr<Uploader> uploader_;  // null once all layers are there
+  std::unique_ptr<Window> window_;      // null unless some are swapped
 
   std::unique_ptr<Commands> commands_;  // goes first: it waits for the device
 
@@ -321,7 +384,9 @@ Result<std::vector<VulkanDeviceInfo>> vulkan_devices() {
   LAMINA_ASSIGN(const auto all, vulkan::Device::list());
   std::vector<VulkanDeviceInfo> infos;
   for (const auto& f : all) {
-    infos.push_back({f.name, f.driver, vulkan::features_text(f), f.software, f.local_bytes, f.budget_bytes});
+    VulkanDeviceInfo info{f.name, f.driver, vulkan::features_text(f), f.software, {}};
+    for (const vulkan::HeapFacts& h : f.heaps) info.heaps.push_back({h.bytes, h.free, h.local});
+    infos.push_back(std::move(info));
   }
   return infos;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/engine/backend.h"
+#include "core/engine/memory_plan.h"
 
 namespace lamina {
 
@@ -17,8 +18,11 @@ struct VulkanDeviceInfo {
   std::string driver;    // "NVIDIA 580.159.04"
   std::string features;  // "subgroup 32, int8 dot, cooperative matrix"
   bool software = false;
-  uint64_t memory_bytes = 0;
-  uint64_t budget_bytes = 0;
+  struct Heap {
+    uint64_t bytes = 0, free = 0;
+    bool local = false;  // the device's own
+  };
+  std::vector<Heap> heaps;
 };
 
 struct VulkanOptions {
@@ -26,6 +30,7 @@ struct VulkanOptions {
   std::string variant;  // words that leave features out or tune kernels, for tests:
                         // "no-int-dot no-shuffle no-fused u=1 unroll=4"
   std::vector<std::byte> pipeline_cache;  // what pipeline_cache() gave on an earlier run
+  uint64_t memory_budget = 0;  // bytes of the device's memory; 0: what is free
   std::function<void(uint64_t done, uint64_t total)> on_upload;  // bytes of weights
 };
 
@@ -36,6 +41,12 @@ class VulkanBackend : public Backend {
     uint64_t weight_bytes = 0;
     uint64_t calls = 0;
   };
+
+  // What prepare() will take, by what is free now; kOutOfMemory where it can't fit.
+  virtual Result<MemoryPlan> plan(const Graph& graph, const KvShape& kv, int32_t max_rows,
+                                  int32_t max_logit_rows) const = 0;
+  // What it took: may swap more than was planned, where the device had less to give than it said.
+  virtual const MemoryPlan& plan() const = 0;
 
   // Times each kind of op of later steps; turning it on again clears it.
   virtual void set_profile(bool on) = 0;

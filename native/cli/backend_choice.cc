@@ -50,8 +50,15 @@ Result<ChosenBackend> make_cpu(Console& console, const EngineFlags& flags) {
   return chosen;
 }
 
-Result<ChosenBackend> make_vulkan(const EngineFlags& flags) {
-  LAMINA_ASSIGN(OpenedVulkan opened, open_vulkan(flags.device));
+Result<ChosenBackend> make_vulkan(Console& console, const EngineFlags& flags) {
+  const auto bar = std::make_shared<ProgressBar>(console, "Copying weights to the GPU");
+  const auto on_upload = [bar](uint64_t done, uint64_t total) {
+    if (done < total)
+      bar->set(done, total);
+    else
+      bar->erase();
+  };
+  LAMINA_ASSIGN(OpenedVulkan opened, open_vulkan({flags.device, flags.memory_budget, on_upload}));
   ChosenBackend chosen;
   chosen.backend = std::move(opened.backend);
   chosen.vulkan = opened.vulkan;
@@ -84,7 +91,7 @@ Result<ChosenBackend> make_backend(Console& console, const std::string& kind,
     if (kind == "reference") {
       return ChosenBackend{make_reference_backend(), nullptr, nullptr, {}, {}};
     }
-    if (kind == "vulkan") return make_vulkan(flags);
+    if (kind == "vulkan") return make_vulkan(console, flags);
     const std::string kinds[] = {"cpu", "reference", "vulkan"};
     return make_error(Code::kInvalidArgument,
                       "there is no backend %s, only cpu, reference, vulkan%s", quote(kind).c_str(),

@@ -78,13 +78,23 @@ void check_cpu(Findings& out) {
   }
 }
 
+// "127 GB free of 151 GB, 64 GB free of 65 GB of the machine's"
+std::string heaps_text(const VulkanDeviceInfo& gpu) {
+  std::string text;
+  for (const VulkanDeviceInfo::Heap& heap : gpu.heaps) {
+    text += (text.empty() ? "" : ", ") + human_bytes(heap.free) + " free of " + human_bytes(heap.bytes);
+    if (!heap.local) text += " of the machine's";
+  }
+  return text;
+}
+
 void check_gpu(Findings& out, const VulkanDeviceInfo& gpu, int32_t number) {
   const std::string name = format("gpu %d", number);
   out.push_back({name, gpu.software ? State::kNote : State::kOk,
                  gpu.name + ", " + gpu.driver + ", " + gpu.features + ", " +
-                     human_bytes(gpu.budget_bytes) + " free of " + human_bytes(gpu.memory_bytes),
+                     heaps_text(gpu),
                  "nothing to do: this is software, used where --backend vulkan asks for it"});
-  const Result<OpenedVulkan> opened = open_vulkan(number);
+  const Result<OpenedVulkan> opened = open_vulkan({.device = number, .memory_budget = 0, .on_upload = {}});
   out.push_back({"self-test " + name,
                  opened         ? State::kOk
                  : gpu.software ? State::kNote

@@ -7,6 +7,7 @@ namespace lamina::cli {
 namespace {
 
 constexpr int32_t kMaxContext = 1 << 24;
+constexpr uint64_t kMaxBudget = uint64_t{1} << 44;
 
 }  // namespace
 
@@ -15,6 +16,8 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool context) {
   choice_flag(verb, "--backend", flags.backend, {"auto", "cpu", "reference", "vulkan"},
               "What computes; auto: a GPU through Vulkan, else cpu; reference is slow and plain");
   int_flag(verb, "--device", flags.device, 0, 1024, "Which GPU, as `lamina doctor` counts them");
+  size_flag(verb, "--memory-budget", flags.memory_budget, 1 << 20, kMaxBudget,
+            "Most of the GPU's memory to use, e.g. 6G: layers beyond it are swapped; else what is free");
   int_flag(verb, "-t,--threads", flags.threads, 0, 256, "Threads; 0: the backend chooses");
   if (context) {
     int_flag(verb, "-c,--ctx-size", flags.context, 0, kMaxContext,

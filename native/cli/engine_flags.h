@@ -16,11 +16,12 @@ struct EngineFlags {
   int32_t context = -1;  // -1: kUsualContext or the model's limit if that is less; 0: its limit
   std::string kv = "f16";
   std::string load = "auto";
+  uint64_t memory_budget = 0;  // bytes of a GPU's memory; 0: what is free
 };
 
 constexpr int32_t kUsualContext = 4096;
 
-// --backend --device -t -c --kv --load; without -c where `context` is false.
+// --backend --device --memory-budget -t -c --kv --load; without -c where `context` is false.
 void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool context = true);
 
 KvDType kv_dtype_of(const std::string& name);    // of --kv's choices

@@ -137,11 +137,11 @@ Result<VulkanDeviceInfo> device_info(int32_t device) {
 
 }  // namespace
 
-Result<OpenedVulkan> open_vulkan(int32_t device) {
-  LAMINA_ASSIGN(const VulkanDeviceInfo info, device_info(device));
+Result<OpenedVulkan> open_vulkan(const VulkanWish& wish) {
+  LAMINA_ASSIGN(const VulkanDeviceInfo info, device_info(wish.device));
   PipelineCacheFile file(info);
   VulkanOptions options;
-  options.device = device;
+  options.device = wish.device;
   options.variant = vulkan_variant();
   options.pipeline_cache = file.read();
   const auto named = [&](Error error) {
@@ -149,6 +149,8 @@ Result<OpenedVulkan> open_vulkan(int32_t device) {
     return error;
   };
   if (Result<void> tested = self_test(options); !tested) return named(tested.error());
+  options.memory_budget = wish.memory_budget;
+  options.on_upload = wish.on_upload;
   Result<std::unique_ptr<VulkanBackend>> made = make_vulkan_backend(options);
   if (!made) return named(made.error());
   OpenedVulkan opened;

@@ -3,6 +3,7 @@
 // build without it every call is kUnsupported.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,10 +17,16 @@ struct OpenedVulkan {
   VulkanBackend* vulkan = nullptr;  // the same, where its own interface is wanted
 };
 
-// The device of this number, once its self-test has passed; an error names the device and its
+struct VulkanWish {
+  int32_t device = 0;
+  uint64_t memory_budget = 0;  // as VulkanOptions
+  std::function<void(uint64_t done, uint64_t total)> on_upload;
+};
+
+// The wished device, once its self-test has passed; an error names the device and its
 // driver. Reads LAMINA_VULKAN_VARIANT. The kernels that the driver compiled are read from the cache
 // directory, and written there when there are new ones; what can't be read or written is no error.
-Result<OpenedVulkan> open_vulkan(int32_t device);
+Result<OpenedVulkan> open_vulkan(const VulkanWish& wish);
 
 // Whether "auto" may take this device. A processor that plays GPU is slower than our own kernels.
 Result<void> check_vulkan_hardware(int32_t device);
