@@ -17,7 +17,7 @@ layout(constant_id = 11) const uint N_HEADS = 1;
 layout(constant_id = 12) const uint N_KV_HEADS = 1;
 layout(constant_id = 14) const uint X_STRIDE = 4;
 layout(constant_id = 15) const uint OUT_STRIDE = 4;
-layout(constant_id = 18) const bool KV_F32 = false;
+layout(constant_id = 18) const uint KV_TYPE = 0;
 layout(constant_id = 22) const uint VALUES_AT = 0;
 layout(constant_id = 23) const float SCALE = 1.0;
 layout(constant_id = 24) const uint MAX_SPLITS = 1;
@@ -32,7 +32,7 @@ layout(push_constant, scalar) uniform Push {
   Heads head;
   Rows rows;
   Uints pages;
-  Uvec4s keys;       // of this layer; its values lie VALUES_AT elements later
+  Uvec4s keys;       // of this layer, see kv.glsl
   SharedFloats partial;    // [row][head][split]: HEAD_DIM weighted sums, largest score, sum of weights
   SharedUints arrived;     // [row][group of heads]: splits that are done, 0 between dispatches
 } p;
@@ -41,8 +41,7 @@ const uint THREADS = 128;
 const uint G = HEADS * ROWS;                   // queries
 const uint HEAD_GROUPS = N_HEADS / HEADS;
 const uint GROUP_HEADS = N_HEADS / N_KV_HEADS;  // that share a key/value head
-const uint ELEMENTS = KV_F32 ? 4 : 8;  // of a 16-byte word
-const uint DIM_WORDS4 = KV_DIM / ELEMENTS;
+const uint DIM_WORDS4 = KV_DIM / KV_ELEMENTS;
 const uint QUADS = KV_DIM / 4;
 const uint STRIPES = THREADS / QUADS > 0 ? THREADS / QUADS : 1;  // positions worked on at a time
 const uint QUADS_EACH = (QUADS + THREADS - 1) / THREADS;
@@ -50,6 +49,7 @@ const uint RECORD = HEAD_DIM + 2;
 
 shared float q[G * KV_DIM];
 shared float score[G * THREADS];
+shared float value_scale[KV_TYPE == KV_I8 ? THREADS : 1];
 shared float largest[G];
 shared float total[G];
 shared float rescale[G];
@@ -75,35 +75,48 @@ void load_query(uint row, uint head) {
   }
 }
 
-// The key of this thread's position, loaded before it is known what it is multiplied with.
-void load_key(Row row, uint kv_head, int position, bool seen, out uvec4 key[DIM_WORDS4]) {
-  const uint at = seen ? kv_at(p.pages, row.pages_at, position, kv_head) / ELEMENTS : 0;
-  [[unroll]] for (uint w = 0; w < DIM_WORDS4; ++w) key[w] = seen ? p.keys.v[at + w] : uvec4(0);
+// The key of this thread's position, loaded before it is known what it is multiplied with. Returns
+// its scale.
+float load_key(Row row, uint kv_head, int position, bool seen, out uvec4 key[DIM_WORDS4]) {
+  const uint at = seen ? kv_at(p.pages, row.pages_at, position, kv_head) : 0;
+  [[unroll]] for (uint w = 0; w < DIM_WORDS4; ++w) key[w] = seen ? p.keys.v[at / KV_ELEMENTS + w] : uvec4(0);
+  if (KV_TYPE != KV_I8) return 1.0;
+  Floats scales = Floats(uint64_t(p.keys));
+  value_scale[thread_index()] = seen ? scales.v[kv_scale_at(at + VALUES_AT)] : 0.0;
+  return seen ? scales.v[kv_scale_at(at)] : 0.0;
 }
 
 vec4 query4(uint i) { return vec4(q[i], q[i + 1], q[i + 2], q[i + 3]); }
 
-void scores_of(uvec4 key[DIM_WORDS4], int position, int end) {
+void scores_of(uvec4 key[DIM_WORDS4], float key_scale, int position, int end) {
   float s[G];
   [[unroll]] for (uint g = 0; g < G; ++g) s[g] = 0.0;
   [[unroll]] for (uint w = 0; w < DIM_WORDS4; ++w) {
-    if (KV_F32) {
+    if (KV_TYPE == KV_F32) {
       const vec4 v = uintBitsToFloat(key[w]);
       [[unroll]] for (uint g = 0; g < G; ++g) s[g] += dot(v, query4(g * KV_DIM + 4 * w));
-    } else {
-      const vec4 a = vec4(unpackHalf2x16(key[w].x), unpackHalf2x16(key[w].y));
-      const vec4 b = vec4(unpackHalf2x16(key[w].z), unpackHalf2x16(key[w].w));
+    } else if (KV_TYPE == KV_F16) {
+      const vec4 a = kv_halves(key[w].xy), b = kv_halves(key[w].zw);
       [[unroll]] for (uint g = 0; g < G; ++g) {
         s[g] += dot(a, query4(g * KV_DIM + 8 * w)) + dot(b, query4(g * KV_DIM + 8 * w + 4));
       }
+    } else {
+      const vec4 a = kv_bytes(key[w].x), b = kv_bytes(key[w].y), c = kv_bytes(key[w].z), d = kv_bytes(key[w].w);
+      [[unroll]] for (uint g = 0; g < G; ++g) {
+        const uint at = g * KV_DIM + 16 * w;
+        s[g] += dot(a, query4(at)) + dot(b, query4(at + 4)) + dot(c, query4(at + 8)) + dot(d, query4(at + 12));
+      }
     }
+  }
+  if (KV_TYPE == KV_I8) {
+    [[unroll]] for (uint g = 0; g < G; ++g) s[g] *= key_scale;
   }
   [[unroll]] for (uint g = 0; g < G; ++g) {
     score[g * THREADS + thread_index()] = position < min(end, limit[g / HEADS]) ? s[g] : -1e30;
   }
 }
 
-// Scores of the chunk to weights; a subgroup takes a head at a time.
+// Scores of the chunk to weights, of int8 values to weights times scales; a subgroup takes a head at a time.
 void soften() {
   for (uint g = gl_SubgroupID; g < G; g += gl_NumSubgroups) {
     float most = largest[g];
@@ -115,7 +128,7 @@ void soften() {
     for (uint i = gl_SubgroupInvocationID; i < THREADS; i += SUBGROUP) {
       const float s = score[g * THREADS + i];
       const float e = s <= -1e30 ? 0.0 : exp(s - most);
-      score[g * THREADS + i] = e;
+      score[g * THREADS + i] = KV_TYPE == KV_I8 ? e * value_scale[i] : e;
       sum += e;
     }
     sum = subgroupAdd(sum);
@@ -129,9 +142,9 @@ void soften() {
 }
 
 vec4 value_quad(uint at) {
-  if (KV_F32) return uintBitsToFloat(p.keys.v[at / 4]);
-  const uvec2 h = Uvec2s(uint64_t(p.keys)).v[at / 4];
-  return vec4(unpackHalf2x16(h.x), unpackHalf2x16(h.y));
+  if (KV_TYPE == KV_I8) return kv_bytes(Uints(uint64_t(p.keys)).v[at / 4]);
+  if (KV_TYPE == KV_F32) return uintBitsToFloat(p.keys.v[at / 4]);
+  return kv_halves(Uvec2s(uint64_t(p.keys)).v[at / 4]);
 }
 
 vec4 acc[G * QUADS_EACH];
@@ -207,12 +220,12 @@ void main() {
   for (int chunk = begin; chunk < end; chunk += int(THREADS)) {
     const int position = chunk + int(thread_index());
     uvec4 key[DIM_WORDS4];
-    load_key(row, kv_head, position, position < end, key);
+    const float key_scale = load_key(row, kv_head, position, position < end, key);
     const uint n = min(THREADS, uint(end - chunk));
     const uint values = VALUES_AT + kv_at(p.pages, row.pages_at, chunk, kv_head);
     const uint more_values = n > PAGE ? VALUES_AT + kv_at(p.pages, row.pages_at, chunk + int(PAGE), kv_head) : 0;
     barrier();
-    scores_of(key, position, end);
+    scores_of(key, key_scale, position, end);
     barrier();
     soften();
     barrier();

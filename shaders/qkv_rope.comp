@@ -1,7 +1,8 @@
 #version 460
 // SPDX-License-Identifier: Apache-2.0
 // q | k | v = x[m] . weights + bias; q and k are turned by rotary positions (Su et al., 2021; the
-// pairs are i and i + HEAD_DIM / 2); q goes to out, k and v to the cache. A unit is such a pair.
+// pairs are i and i + HEAD_DIM / 2); q goes to out, k and v to the cache, or, where that is
+// int8, to p.keys as [rows][k|v][N_KV_HEADS][HEAD_DIM] floats for kv_store. A unit is such a pair.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 #include "dot.glsl"
@@ -16,7 +17,7 @@ uvec2 unit_rows(uint unit) {
 }
 
 void store_kv(uint at, float v) {
-  if (KV_F32) {
+  if (KV_TYPE != KV_F16) {
     p.keys.v[at] = floatBitsToUint(v);
   } else {
     Halves(uint64_t(p.keys)).v[at] = float16_t(v);
@@ -38,6 +39,10 @@ Early load_early(uint unit, uint m) {
   if (head >= N_HEADS) {
     const bool is_key = head < N_HEADS + N_KV_HEADS;
     const uint kv_head = head - N_HEADS - (is_key ? 0 : N_KV_HEADS);
+    if (KV_TYPE == KV_I8) {
+      e.at = (m * 2 * N_KV_HEADS + head - N_HEADS) * HEAD_DIM + i;
+      return e;
+    }
     e.at = kv_at(p.pages, row.pages_at, row.kv_index, kv_head) + i + (is_key ? 0 : VALUES_AT);
   }
   return e;

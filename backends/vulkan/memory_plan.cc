@@ -45,7 +45,7 @@ Error does_not_fit(const MemoryHeap& device, const Needs& needs, uint64_t least)
 }  // namespace
 
 uint64_t StepSizes::total() const {
-  return std::accumulate(buffers.begin(), buffers.end(), xq + xs + partial + arrived);
+  return std::accumulate(buffers.begin(), buffers.end(), xq + xs + partial + arrived + fresh_kv);
 }
 
 StepSizes step_sizes(const Graph& graph, const StepShape& shape) {
@@ -69,12 +69,13 @@ StepSizes step_sizes(const Graph& graph, const StepShape& shape) {
   }
   const auto heads = static_cast<uint64_t>(c.n_heads);
   const auto few = static_cast<uint64_t>(std::min(shape.max_rows, kSplitRows));
-  const auto splits = (static_cast<uint32_t>(shape.n_pages) * kPageSize + kSplitPositions - 1) / kSplitPositions;
+  const auto splits = (static_cast<uint32_t>(shape.kv.n_pages) * kPageSize + kSplitPositions - 1) / kSplitPositions;
   sizes.max_splits = std::clamp<uint32_t>(splits, 1, kMostSplits);
   sizes.xq = at_least(rows * widest);
   sizes.xs = at_least(rows * blocks * 4);
   sizes.partial = at_least(few * heads * sizes.max_splits * static_cast<uint64_t>(c.head_dim + 2) * 4);
   sizes.arrived = at_least(rows * heads * 4);
+  if (shape.kv.dtype == KvDType::kI8) sizes.fresh_kv = at_least(rows * 2 * static_cast<uint64_t>(c.kv_width()) * 4);
   return sizes;
 }
 

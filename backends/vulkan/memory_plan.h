@@ -20,13 +20,15 @@ constexpr int32_t kSplitRows = 16;         // more rows than that keep the devic
 constexpr uint32_t kMostSplits = 64;
 
 struct StepShape {
-  int32_t max_rows, max_logit_rows, n_pages;
+  int32_t max_rows, max_logit_rows;
+  KvShape kv;
 };
 
 // Bytes of the step's memory on the device.
 struct StepSizes {
   std::array<uint64_t, kBuffers> buffers{};
   uint64_t xq = 0, xs = 0, partial = 0, arrived = 0;
+  uint64_t fresh_kv = 0;  // 0 unless the cache is int8
   uint32_t max_splits = 1;
   uint64_t logits_row = 0;  // bytes
   uint64_t total() const;

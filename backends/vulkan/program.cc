@@ -14,6 +14,7 @@ namespace {
 constexpr int32_t kMostVectorRows = 8;  // beyond that, tiles
 constexpr uint32_t kTileUnits = 32, kTileRows = 64;
 constexpr uint32_t kAttentionThreads = 128;
+constexpr uint32_t kKvStoreThreads = 128;
 constexpr uint32_t kAttentionQueries = 8;  // of a workgroup, at most
 
 uint32_t div_up_u32(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
@@ -116,7 +117,7 @@ Shape Program::shape_of(const PlannedOp& op) const {
   s[kOutStride] = stride(op.out);
   s[kNorm] = op.norm != nullptr;
   s[kGather] = op.gather;
-  s[kKvF32] = limits_.kv_f32;
+  s[kKvType] = limits_.kv_type;
   s[kUnroll] = std::min(variant_number("unroll", 4), div_up_u32(s[kRowWords4], s[kSubgroup]));
   s[kShuffle] = !variant_has("no-shuffle") && facts_.subgroup >= s[kBlock] / 4;
   s[kBias] = op.bias != nullptr;
@@ -207,7 +208,12 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
   d.matmul.scales = (*weights_)[i].scales;
   d.matmul.bias = (*biases_)[i];
   d.matmul.norm = (*norms_)[i];
-  if (op.kind == OpKind::kQkvRope) d.matmul.keys = at_.keys[static_cast<size_t>(op.layer)];
+  const bool store_later = op.kind == OpKind::kQkvRope && limits_.kv_type == kKvI8;
+  if (store_later) {
+    d.matmul.keys = at_.fresh_kv;
+  } else if (op.kind == OpKind::kQkvRope) {
+    d.matmul.keys = at_.keys[static_cast<size_t>(op.layer)];
+  }
   d.weight_bytes = op.weight.value_bytes() + op.weight.scale_bytes();
   if (way == Way::kTile) {
     const uint32_t scale = cooperative ? 2 : 1;
@@ -219,6 +225,25 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
     const uint32_t resident = facts_.cores * variant_number("waves", op.weight.dtype == DType::kI8 ? 2 : 4);
     if (resident > 0) d.x = std::min(d.x, resident);
   }
+  list.push_back(d);
+  if (store_later) add_kv_store(list, op, bucket);
+}
+
+void Program::add_kv_store(std::vector<Dispatch>& list, const PlannedOp& op, Bucket bucket) const {
+  Shape s;
+  s[kThreads] = kKvStoreThreads;
+  s[kSubgroup] = facts_.subgroup;
+  s[kHeadDim] = static_cast<uint32_t>(config_.head_dim);
+  s[kNKvHeads] = static_cast<uint32_t>(config_.n_kv_heads);
+  s[kKvType] = limits_.kv_type;
+  s[kValuesAt] = limits_.values_at;
+  Dispatch d{};
+  d.pipeline = pipelines_.request("kv_store", s);
+  d.kind = op.kind;
+  d.x = static_cast<uint32_t>(bucket.rows);
+  d.y = div_up_u32(2 * s[kNKvHeads], s[kThreads] / s[kSubgroup]);
+  d.kv_store = {at_.fresh_kv, at_.head, at_.rows, at_.pages, at_.keys[static_cast<size_t>(op.layer)]};
+  d.push_bytes = sizeof(KvStorePush);
   list.push_back(d);
 }
 
@@ -248,7 +273,7 @@ void Program::add_attention(std::vector<Dispatch>& list, const PlannedOp& op, bo
   s[kNKvHeads] = static_cast<uint32_t>(config_.n_kv_heads);
   s[kXStride] = stride(op.in);
   s[kOutStride] = stride(op.out);
-  s[kKvF32] = limits_.kv_f32;
+  s[kKvType] = limits_.kv_type;
   s[kValuesAt] = limits_.values_at;
   s.set(kScale, 1.0f / std::sqrt(static_cast<float>(config_.head_dim)));
   s[kMaxSplits] = limits_.max_splits;

@@ -23,13 +23,14 @@ struct Addresses {
   uint64_t xq, xs, partial, arrived;
   uint64_t head, rows, pages, selected, rope, tokens;
   std::vector<uint64_t> keys;  // by layer
+  uint64_t fresh_kv;           // for an int8 cache: a step's K and V as floats
 };
 
 struct Limits {
   int32_t max_rows, max_logit_rows;
   uint32_t max_splits;
   uint32_t values_at;  // elements from a layer's keys to its values
-  bool kv_f32;
+  KvType kv_type;
 };
 
 struct Dispatch {
@@ -42,6 +43,7 @@ struct Dispatch {
   union {
     MatmulPush matmul;
     AttentionPush attention;
+    KvStorePush kv_store;
     ArgmaxPush argmax;
   };
   uint32_t push_bytes;
@@ -84,6 +86,7 @@ class Program {
   void add(std::vector<Dispatch>& list, size_t op, Bucket bucket, bool tiled_attention) const;
   void add_matmul(std::vector<Dispatch>& list, size_t op, Bucket bucket) const;
   void add_attention(std::vector<Dispatch>& list, const PlannedOp& op, bool tiled) const;
+  void add_kv_store(std::vector<Dispatch>& list, const PlannedOp& op, Bucket bucket) const;
   void add_argmax(std::vector<Dispatch>& list) const;
   uint32_t heads_together(uint32_t most) const;
   Dispatch dispatch(const PlannedOp& op, const std::string& module, const Shape& shape) const;

@@ -9,10 +9,13 @@
 
 namespace lamina::vulkan {
 
+// KV_TYPE of shaders/include/kv.glsl.
+enum KvType : uint32_t { kKvF16 = 0, kKvF32 = 1, kKvI8 = 2 };
+
 enum Spec : uint32_t {
   kThreads = 0, kSubgroup = 1, kCols = 2, kUnits = 3, kRowWords4 = 4, kBlock = 5, kGroup = 6, kM = 7,
   kU = 8, kNOut = 9, kHeadDim = 10, kNHeads = 11, kNKvHeads = 12, kEps = 13, kXStride = 14,
-  kOutStride = 15, kNorm = 16, kGather = 17, kKvF32 = 18, kUnroll = 19, kShuffle = 20, kBias = 21,
+  kOutStride = 15, kNorm = 16, kGather = 17, kKvType = 18, kUnroll = 19, kShuffle = 20, kBias = 21,
   kValuesAt = 22, kScale = 23, kMaxSplits = 24,
   kHeads = 25, kRows = 26, kSpecs = 27,
 };
@@ -33,6 +36,10 @@ struct MatmulPush {
 
 struct AttentionPush {
   uint64_t x, out, head, rows, pages, keys, partial, arrived;
+};
+
+struct KvStorePush {
+  uint64_t fresh, head, rows, pages, keys;
 };
 
 struct ArgmaxPush {

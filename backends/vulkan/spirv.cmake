@@ -40,6 +40,7 @@ foreach(weight i8 f16 f32)
 endforeach()
 lamina_shader(rms_norm rms_norm)
 lamina_shader(attention attention)
+lamina_shader(kv_store kv_store)
 lamina_shader(argmax argmax)
 
 set(spirv_source ${CMAKE_CURRENT_BINARY_DIR}/spirv_modules.cc)

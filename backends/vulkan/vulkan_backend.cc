@@ -147,7 +147,7 @@ class Backend final : public VulkanBackend {
   Result<MemoryPlan> plan_within(uint64_t budget, const Graph& graph, const KvShape& kv, int32_t max_rows,
                                  int32_t max_logit_rows) const {
     LAMINA_ASSIGN(const uint64_t kv_bytes, KvMemory::bytes_of(graph.config, kv));
-    const StepShape shape{max_rows, max_logit_rows, kv.n_pages};
+    const StepShape shape{max_rows, max_logit_rows, kv};
     Needs needs = needs_of(graph, shape, kv_bytes);
     needs.step = lay_out_step(graph, shape).bytes;
     return plan_memory(needs, device_->local_heap_now(), device_->facts().host_heap(), budget, chunk_bytes());
@@ -168,7 +168,7 @@ class Backend final : public VulkanBackend {
     }
     program_ = std::make_unique<Program>(*device_, graph_.config, options_.variant, pipelines_);
     program_->prepare(plan_, weights_.matrices(), weights_.norms(), weights_.biases(), graph_.buffer_width,
-                      addresses_, {max_rows_, max_logit_rows_, max_splits_, kv_.values_at(), kv_.f32()});
+                      addresses_, {max_rows_, max_logit_rows_, max_splits_, kv_.values_at(), kv_.type()});
     LAMINA_TRY(pipelines_.create());
     const DeviceBuffer& logits = activations_[static_cast<size_t>(Buffer::kLogits)];
     LAMINA_ASSIGN(commands_, Commands::create({device_.get(), program_.get(), &pipelines_, &step_, &logits,
@@ -184,7 +184,7 @@ class Backend final : public VulkanBackend {
     uploader_.reset();
     weights_ = {};
     for (DeviceBuffer& b : activations_) b = {};
-    for (DeviceBuffer* b : {&xq_, &xs_, &partial_, &arrived_, &step_, &readback_}) *b = {};
+    for (DeviceBuffer* b : {&xq_, &xs_, &partial_, &arrived_, &fresh_kv_, &step_, &readback_}) *b = {};
     kv_ = {};
     activation_bytes_ = 0;
   }
@@ -196,7 +196,7 @@ class Backend final : public VulkanBackend {
   }
 
   Result<void> allocate() {
-    const StepShape shape{max_rows_, max_logit_rows_, n_pages_};
+    const StepShape shape{max_rows_, max_logit_rows_, kv_shape_};
     const StepSizes sizes = step_sizes(graph_, shape);
     addresses_ = {};
     for (size_t i = 0; i < kBuffers; ++i) {
@@ -208,6 +208,8 @@ class Backend final : public VulkanBackend {
     LAMINA_TRY(allocate_one(xs_, sizes.xs, "activations"));
     LAMINA_TRY(allocate_one(partial_, sizes.partial, "attention"));
     LAMINA_TRY(allocate_one(arrived_, sizes.arrived, "attention"));
+    if (sizes.fresh_kv) LAMINA_TRY(allocate_one(fresh_kv_, sizes.fresh_kv, "activations"));
+    addresses_.fresh_kv = fresh_kv_.address();
     addresses_.xq = xq_.address();
     addresses_.xs = xs_.address();
     addresses_.partial = partial_.address();
@@ -238,7 +240,7 @@ class Backend final : public VulkanBackend {
     at.rows = take(rows * sizeof(StepRow));
     at.selected = take(static_cast<uint64_t>(shape.max_logit_rows) * 4);
     at.rope = take(std::max<uint64_t>(rows, kMostSteps) * d * 4);
-    at.most_pages = static_cast<uint64_t>(shape.n_pages) + rows;
+    at.most_pages = static_cast<uint64_t>(shape.kv.n_pages) + rows;
     at.pages = take(at.most_pages * 4);
     at.tokens = take(kMostSteps * 4);
     return at;
@@ -356,7 +358,7 @@ class Backend final : public VulkanBackend {
   Weights weights_;
   uint64_t activation_bytes_ = 0;
   KvMemory kv_;
-  DeviceBuffer activations_[kBuffers], xq_, xs_, partial_, arrived_, step_, readback_;
+  DeviceBuffer activations_[kBuffers], xq_, xs_, partial_, arrived_, fresh_kv_, step_, readback_;
   uint64_t rows_at_ = 0, selected_at_ = 0, rope_at_ = 0, pages_at_ = 0, tokens_at_ = 0, most_pages_ = 0;
   Addresses addresses_{};
   std::unique_ptr<Program> program_;

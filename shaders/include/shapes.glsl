@@ -16,7 +16,7 @@ layout(constant_id = 14) const uint X_STRIDE = 4;    // floats between rows of x
 layout(constant_id = 15) const uint OUT_STRIDE = 4;  // floats between rows of out
 layout(constant_id = 16) const bool NORM = false;    // x passes through rms_norm
 layout(constant_id = 17) const bool GATHER = false;  // rows of x are found through `selected`
-layout(constant_id = 18) const bool KV_F32 = false;  // else f16
+layout(constant_id = 18) const uint KV_TYPE = 0;     // see kv.glsl
 layout(constant_id = 19) const uint UNROLL = 2;      // 16-byte words of a row in flight
 layout(constant_id = 20) const bool SHUFFLE = false; // a block's words lie within one subgroup
 layout(constant_id = 21) const bool BIAS = false;
@@ -46,5 +46,5 @@ layout(push_constant, scalar) uniform Push {
   Uints pages;
   Uints selected;
   Floats rope;        // [rows][HEAD_DIM]: cosines, then sines
-  Uints keys;         // of this layer; its values lie VALUES_AT elements later
+  Uints keys;         // of this layer, see kv.glsl; for an int8 cache: see qkv_rope.comp
 } p;

@@ -16,18 +16,19 @@ int32_t largest(std::span<const float> logits) {
   return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-class Decode : public ::testing::TestWithParam<std::string> {};
+class Decode : public ::testing::TestWithParam<std::tuple<std::string, KvDType>> {};
 
 TEST_P(Decode, StepsTogetherAreStepsOneByOne) {
+  const auto [engine, kv] = GetParam();
   const auto model = test::random_model(test::small_config(), DType::kF32, 0, 5);
   const auto graph = build_llama(model->config, model->weights);
   ASSERT_TRUE(graph) << graph.error().message;
   const std::vector<int32_t> pages = {2, 0, 3};
   std::vector<int32_t> tokens[2];
   for (const bool together : {false, true}) {
-    auto backend = test::make_engine_backend(GetParam(), 1);
+    auto backend = test::make_engine_backend(engine, 1);
     ASSERT_TRUE(backend) << backend.error().message;
-    ASSERT_TRUE((*backend)->prepare(*graph, model->weights, {4, KvDType::kF32},
+    ASSERT_TRUE((*backend)->prepare(*graph, model->weights, {4, kv},
                                     rope_frequencies(model->config, 256), 8, 8));
     ASSERT_GT((*backend)->most_steps(), 1);
     int32_t token = 3, at = 0;
@@ -59,7 +60,9 @@ TEST_P(Decode, StepsTogetherAreStepsOneByOne) {
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Decode);
-INSTANTIATE_TEST_SUITE_P(Gpu, Decode, ::testing::ValuesIn(test::vulkan_engines(1)));
+INSTANTIATE_TEST_SUITE_P(Gpu, Decode,
+                         ::testing::Combine(::testing::ValuesIn(test::vulkan_engines(1)),
+                                            ::testing::Values(KvDType::kF32, KvDType::kF16, KvDType::kI8)));
 
 }  // namespace
 }  // namespace lamina

@@ -98,6 +98,19 @@ TEST_F(VulkanMigration, LossAtEveryTenthToken) {
   }
 }
 
+// An int8 cache comes back from its own export as it was: what it was rounded to is what rounds to it.
+TEST_F(VulkanMigration, LossWithAnInt8Cache) {
+  options_.kv_dtype = KvDType::kI8;
+  const auto undisturbed = answer(*survivor(true));
+  EXPECT_FALSE(undisturbed.empty());
+  EXPECT_EQ(answer(*survivor(true, {BackendCall::kSubmit, 30})), undisturbed);
+  EXPECT_THAT(told_, ElementsAre(HasSubstr("going on with")));
+  survivor_options_.max_recreations = 0;
+  const auto s = survivor(true, {BackendCall::kRead, 30});
+  EXPECT_EQ(answer(*s), undisturbed);
+  EXPECT_EQ(s->engine().backend().info().name, "cpu");
+}
+
 TEST_F(VulkanMigration, TheCpuGoesOnAfterTheLastLoss) {
   const auto undisturbed = answer(*survivor(true));
   survivor_options_.max_recreations = 0;
