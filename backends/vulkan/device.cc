@@ -88,19 +88,23 @@ const char* missing_feature(const Features& f) {
   return nullptr;
 }
 
-// int8 matrices of 16 x 16 x 32 with int32 sums, within a subgroup: what matmul_cooperative needs.
-bool has_int8_matrices(VkPhysicalDevice physical) {
+// Matrices of a subgroup that the cooperative kernels are made of: int8 of 16 x 16 x 32 with int32 sums, and
+// f16 of 16 x 8 x 16 with f32 sums.
+bool has_matrices(VkPhysicalDevice physical) {
   uint32_t n = 0;
   if (!vkGetPhysicalDeviceCooperativeMatrixPropertiesNV) return false;
   vkGetPhysicalDeviceCooperativeMatrixPropertiesNV(physical, &n, nullptr);
   std::vector<VkCooperativeMatrixPropertiesNV> all(
       n, VkCooperativeMatrixPropertiesNV{VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_NV});
   vkGetPhysicalDeviceCooperativeMatrixPropertiesNV(physical, &n, all.data());
-  return std::ranges::any_of(all, [](const VkCooperativeMatrixPropertiesNV& m) {
-    return m.MSize == 16 && m.NSize == 16 && m.KSize == 32 && m.AType == VK_COMPONENT_TYPE_SINT8_NV &&
-           m.BType == VK_COMPONENT_TYPE_SINT8_NV && m.CType == VK_COMPONENT_TYPE_SINT32_NV &&
-           m.DType == VK_COMPONENT_TYPE_SINT32_NV && m.scope == VK_SCOPE_SUBGROUP_NV;
-  });
+  const auto has_shape = [&](uint32_t columns, uint32_t k, VkComponentTypeNV in, VkComponentTypeNV sum) {
+    return std::ranges::any_of(all, [&](const VkCooperativeMatrixPropertiesNV& m) {
+      return m.MSize == 16 && m.NSize == columns && m.KSize == k && m.AType == in && m.BType == in &&
+             m.CType == sum && m.DType == sum && m.scope == VK_SCOPE_SUBGROUP_NV;
+    });
+  };
+  return has_shape(16, 32, VK_COMPONENT_TYPE_SINT8_NV, VK_COMPONENT_TYPE_SINT32_NV) &&
+         has_shape(8, 16, VK_COMPONENT_TYPE_FLOAT16_NV, VK_COMPONENT_TYPE_FLOAT32_NV);
 }
 
 std::vector<HeapFacts> read_heaps(VkPhysicalDevice physical, bool has_budget) {
@@ -175,7 +179,7 @@ DeviceFacts read_facts(VkPhysicalDevice physical) {
   facts.int_dot = features.dot.shaderIntegerDotProduct;
   facts.cooperative = features.cooperative.cooperativeMatrix && features.v12.shaderInt8 &&
                       features.v12.shaderFloat16 && facts.subgroup == 32 &&
-                      facts.shared_bytes >= 47104 && has_int8_matrices(physical);
+                      facts.shared_bytes >= 47104 && has_matrices(physical);
   facts.heaps = read_heaps(physical, facts.memory_budget);
   return facts;
 }

@@ -59,7 +59,7 @@ StepSizes step_sizes(const Graph& graph, const StepShape& shape) {
     if (logits) sizes.logits_row = row;
     sizes.buffers[i] = at_least(row * (logits ? static_cast<uint64_t>(shape.max_logit_rows) : rows));
   }
-  uint64_t widest = 0, blocks = 0;
+  uint64_t widest = 0, blocks = 1;  // f16 in halves has one scale
   for (const Op& op : graph.ops) {
     if (!is_matmul(op.kind)) continue;
     const WeightShape& w = graph.weights[static_cast<size_t>(op.weight)].shape;

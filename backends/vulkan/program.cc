@@ -15,6 +15,8 @@ constexpr int32_t kMostVectorRows = 8;  // beyond that, tiles
 constexpr uint32_t kTileUnits = 32, kTileRows = 64;
 constexpr uint32_t kAttentionThreads = 128;
 constexpr uint32_t kKvStoreThreads = 128;
+constexpr uint32_t kPromptRows = 64;       // of a workgroup of attention_prompt
+constexpr uint32_t kPromptHeadDim = 128;   // at most, for its registers
 constexpr uint32_t kAttentionQueries = 8;  // of a workgroup, at most
 
 uint32_t div_up_u32(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
@@ -174,14 +176,33 @@ Dispatch Program::dispatch(const PlannedOp& op, const std::string& module, const
   return d;
 }
 
+// Whether products of many rows with this weight run on cooperative matrices.
+bool Program::cooperative(const WeightView& w) const {
+  if (!facts_.cooperative) return false;
+  if (w.dtype == DType::kF16) return true;
+  return w.dtype == DType::kI8 && (w.group == 0 || w.group == 32 || w.group == 64 || w.group == 128);
+}
+
+// Large tiles read less; small ones keep the cores busy where a matrix gives few of them.
+CooperativeTile Program::cooperative_tile(const WeightView& w, int32_t rows) const {
+  const CooperativeTile large{128, 16, 512}, narrow{128, 16, 256}, low{64, 16, 256};
+  if (w.dtype == DType::kF16 || rows <= 64 || facts_.max_invocations < large.threads) return low;
+  const uint32_t units = static_cast<uint32_t>(w.rows + 1) / 2;
+  const uint32_t groups = div_up_u32(static_cast<uint32_t>(rows), large.rows) *
+                          div_up_u32(units, large.units(facts_.subgroup));
+  return 2 * groups <= facts_.cores ? narrow : large;
+}
+
 void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) const {
   const PlannedOp& op = (*plan_)[i];
   const std::string dtype(dtype_name(op.weight.dtype));
   Shape s = shape_of(op);
   Way way = bucket.way;
   if (way == Way::kFused && !fits_fused(op)) way = Way::kRows;
+  const bool matrices = way == Way::kTile && cooperative(op.weight);
   if (way != Way::kFused) {
-    Dispatch rows = dispatch(op, "prepare_rows_" + dtype, s);
+    const bool split = matrices && op.weight.dtype == DType::kF16;
+    Dispatch rows = dispatch(op, "prepare_rows_" + dtype + (split ? "_split" : ""), s);
     rows.matmul.norm = (*norms_)[i];
     rows.x = static_cast<uint32_t>(bucket.rows);
     list.push_back(rows);
@@ -189,11 +210,16 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
     s[kXStride] = 4;
   }
   const char* way_name = "_tile";
-  const bool cooperative = way == Way::kTile && facts_.cooperative && op.weight.dtype == DType::kI8 &&
-                           op.weight.group == 0;
-  if (way == Way::kTile) {
+  uint32_t tile_rows = kTileRows, tile_units = kTileUnits;
+  if (matrices) {
+    const CooperativeTile tile = cooperative_tile(op.weight, bucket.rows);
+    s[kM] = tile_rows = tile.rows;
+    s[kU] = tile.subgroup_units;
+    s[kThreads] = tile.threads;
+    tile_units = tile.units(s[kSubgroup]);
+    way_name = "_cooperative";
+  } else if (way == Way::kTile) {
     s[kThreads] = 256;
-    if (cooperative) way_name = "_cooperative";
   } else {
     s[kM] = static_cast<uint32_t>(way == Way::kFused ? 1 : bucket.rows);
     if (bucket.rows > 2) {
@@ -202,7 +228,7 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
     }
     way_name = way == Way::kFused ? "_fused" : "_rows";
   }
-  const bool plain = op.weight.dtype == DType::kI8 && !facts_.int_dot && !cooperative;
+  const bool plain = op.weight.dtype == DType::kI8 && !facts_.int_dot && !matrices;
   Dispatch d = dispatch(op, std::string(op_name(op.kind)) + "_" + dtype + way_name + (plain ? "_plain" : ""), s);
   d.matmul.weights = (*weights_)[i].values;
   d.matmul.scales = (*weights_)[i].scales;
@@ -216,9 +242,8 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
   }
   d.weight_bytes = op.weight.value_bytes() + op.weight.scale_bytes();
   if (way == Way::kTile) {
-    const uint32_t scale = cooperative ? 2 : 1;
-    d.x = div_up_u32(static_cast<uint32_t>(bucket.rows), scale * kTileRows);
-    d.y = div_up_u32(s[kUnits], scale * kTileUnits);
+    d.x = div_up_u32(static_cast<uint32_t>(bucket.rows), tile_rows);
+    d.y = div_up_u32(s[kUnits], tile_units);
   } else {
     d.x = div_up_u32(s[kUnits], s[kThreads] / s[kSubgroup] * s[kU]);
     // As many workgroups as run at a time: each makes x ready once and then walks on.
@@ -255,11 +280,21 @@ uint32_t Program::heads_together(uint32_t most) const {
   return heads;
 }
 
-uint32_t Program::attention_rows() const { return kAttentionQueries / heads_together(kAttentionQueries); }
+// Whether rows of one sequence attend on cooperative matrices.
+bool Program::prompt_attention() const {
+  const auto head_dim = static_cast<uint32_t>(config_.head_dim);
+  return facts_.cooperative && limits_.kv_type == kKvF16 && head_dim % 16 == 0 && head_dim <= kPromptHeadDim &&
+         !variant_has("no-prompt-attention");
+}
+
+uint32_t Program::attention_rows() const {
+  return prompt_attention() ? kPromptRows : kAttentionQueries / heads_together(kAttentionQueries);
+}
 
 uint32_t Program::attention_groups(bool tiled) const {
-  return static_cast<uint32_t>(config_.n_heads) /
-         heads_together(tiled ? kAttentionQueries : variant_number("heads", 2));
+  const auto heads = static_cast<uint32_t>(config_.n_heads);
+  if (tiled && prompt_attention()) return heads;
+  return heads / heads_together(tiled ? kAttentionQueries : variant_number("heads", 2));
 }
 
 void Program::add_attention(std::vector<Dispatch>& list, const PlannedOp& op, bool tiled) const {
@@ -278,10 +313,10 @@ void Program::add_attention(std::vector<Dispatch>& list, const PlannedOp& op, bo
   s.set(kScale, 1.0f / std::sqrt(static_cast<float>(config_.head_dim)));
   s[kMaxSplits] = limits_.max_splits;
   Dispatch d{};
-  d.pipeline = pipelines_.request("attention", s);
+  d.pipeline = pipelines_.request(tiled && prompt_attention() ? "attention_prompt" : "attention", s);
   d.kind = op.kind;
   d.indirect = true;
-  d.x = static_cast<uint32_t>(config_.n_heads) / s[kHeads];
+  d.x = attention_groups(tiled);
   d.attention = {at_.buffers[static_cast<size_t>(op.in)], at_.buffers[static_cast<size_t>(op.out)],
                  at_.head, at_.rows, at_.pages, at_.keys[static_cast<size_t>(op.layer)], at_.partial,
                  at_.arrived};

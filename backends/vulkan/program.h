@@ -57,6 +57,12 @@ struct Bucket {
 };
 Bucket bucket_of(int32_t rows);
 
+// How a workgroup of matmul_cooperative.glsl is made up. A subgroup takes 32 rows.
+struct CooperativeTile {
+  uint32_t rows, subgroup_units, threads;
+  uint32_t units(uint32_t subgroup) const { return threads / subgroup / (rows / 32) * subgroup_units; }
+};
+
 // What a step is, as far as its commands depend on it.
 struct StepKind {
   int32_t rows, selected;  // rounded up; selected 0: no logits at all
@@ -89,6 +95,9 @@ class Program {
   void add_kv_store(std::vector<Dispatch>& list, const PlannedOp& op, Bucket bucket) const;
   void add_argmax(std::vector<Dispatch>& list) const;
   uint32_t heads_together(uint32_t most) const;
+  bool cooperative(const WeightView& w) const;
+  CooperativeTile cooperative_tile(const WeightView& w, int32_t rows) const;
+  bool prompt_attention() const;
   Dispatch dispatch(const PlannedOp& op, const std::string& module, const Shape& shape) const;
   Shape shape_of(const PlannedOp& op) const;
   bool fits_fused(const PlannedOp& op) const;

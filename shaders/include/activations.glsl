@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A row of x made ready by one workgroup: rms_norm, then quantization as core/tensor/quantize.h
 // says. The including file gives store_word(word, packed), store_scale(block, scale) for i8 or
-// store_float4(word, values) else; each thread takes four columns at a time.
+// store_float4(word, values) else; each thread takes four columns at a time. SPLIT: the row is scaled by a
+// power of two so that its largest value lies in [2^13, 2^14), and store_scale(factor to undo it) is called.
 
 shared float reduce_slots[64];
 
@@ -50,6 +51,11 @@ void load_words(uint row, out vec4 held[EACH]) {
   [[unroll]] for (uint i = 0; i < EACH; ++i) held[i] = held[i] * factor * norm[i];
 }
 
+float magnitude(vec4 v) {
+  v = abs(v);
+  return max(max(v.x, v.y), max(v.z, v.w));
+}
+
 #ifdef WEIGHT_I8
 uint pack_bytes(vec4 v) {
   const ivec4 q = ivec4(clamp(roundEven(v), -127.0, 127.0)) & 0xff;
@@ -69,11 +75,6 @@ float block_largest(uint word, float own) {
   const uint first = word / BLOCK_WORDS * BLOCK_WORDS;
   for (uint i = first; i < min(first + BLOCK_WORDS, PADDED); ++i) largest = max(largest, word_largest[i]);
   return largest;
-}
-
-float magnitude(vec4 v) {
-  v = abs(v);
-  return max(max(v.x, v.y), max(v.z, v.w));
 }
 
 void prepare_row(uint row) {
@@ -96,9 +97,31 @@ void prepare_row(uint row) {
   }
 }
 #else
+#ifdef SPLIT
+shared float largest_slots[64];
+
+// The power of two that brings the row's largest value into [2^13, 2^14); 1 for a row of zeros.
+float split_factor(vec4 held[EACH]) {
+  float largest = 0.0;
+  [[unroll]] for (uint i = 0; i < EACH; ++i) largest = max(largest, magnitude(held[i]));
+  largest = subgroupMax(largest);
+  if (gl_SubgroupInvocationID == 0) largest_slots[gl_SubgroupID] = largest;
+  barrier();
+  for (uint i = 0; i < gl_NumSubgroups; ++i) largest = max(largest, largest_slots[i]);
+  int exponent;
+  frexp(largest, exponent);
+  return largest > 0.0 ? ldexp(1.0, clamp(14 - exponent, -100, 100)) : 1.0;
+}
+#endif
+
 void prepare_row(uint row) {
   vec4 held[EACH];
   load_words(row, held);
+#ifdef SPLIT
+  const float factor = split_factor(held);
+  if (thread_index() == 0) store_scale(1.0 / factor);
+  [[unroll]] for (uint i = 0; i < EACH; ++i) held[i] *= factor;
+#endif
   [[unroll]] for (uint i = 0; i < EACH; ++i) {
     const uint w = thread_index() + i * gl_WorkGroupSize.x;
     if (w < PADDED) store_float4(w, held[i]);
