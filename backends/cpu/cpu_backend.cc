@@ -64,7 +64,7 @@ class Backend final : public CpuBackend {
 
   Result<void> export_kv(std::span<const int32_t> pages, int32_t n_positions,
                          std::span<uint16_t> out) override {
-    LAMINA_TRY(check_pages(pages, n_positions));
+    LAMINA_TRY(validate_pages(pages, n_positions, n_pages_));
     LAMINA_CHECK(out.size() == kv_export_size(graph_.config, n_positions));
     kv_.export_positions(pages, n_positions, out);
     return {};
@@ -72,7 +72,7 @@ class Backend final : public CpuBackend {
 
   Result<void> import_kv(std::span<const int32_t> pages, int32_t n_positions,
                          std::span<const uint16_t> in) override {
-    LAMINA_TRY(check_pages(pages, n_positions));
+    LAMINA_TRY(validate_pages(pages, n_positions, n_pages_));
     LAMINA_CHECK(in.size() == kv_export_size(graph_.config, n_positions));
     kv_.import_positions(*kernels_, pages, n_positions, in);
     return {};
@@ -96,20 +96,6 @@ class Backend final : public CpuBackend {
   }
 
  private:
-  Result<void> check_pages(std::span<const int32_t> pages, int32_t n_positions) const {
-    const auto capacity = static_cast<int64_t>(pages.size()) * kPageSize;
-    if (n_positions < 0 || n_positions > capacity) {
-      return make_error(Code::kInvalidArgument, "KV: %d positions do not fit %zu pages",
-                        n_positions, pages.size());
-    }
-    for (int32_t page : pages) {
-      if (page < 0 || page >= n_pages_) {
-        return make_error(Code::kInvalidArgument, "KV: page %d, must be below %d", page, n_pages_);
-      }
-    }
-    return {};
-  }
-
   const KernelTable* kernels_;
   std::unique_ptr<ThreadPool> pool_;
   Graph graph_;

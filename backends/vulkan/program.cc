@@ -247,7 +247,8 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
   } else {
     d.x = div_up_u32(s[kUnits], s[kThreads] / s[kSubgroup] * s[kU]);
     // As many workgroups as run at a time: each makes x ready once and then walks on.
-    const uint32_t resident = facts_.cores * variant_number("waves", op.weight.dtype == DType::kI8 ? 2 : 4);
+    const uint32_t waves = variant_number("waves", op.weight.dtype == DType::kI8 ? 2 : 4);
+    const uint32_t resident = variant_number("resident", facts_.cores * waves);
     if (resident > 0) d.x = std::min(d.x, resident);
   }
   list.push_back(d);

@@ -114,7 +114,7 @@ class Backend final : public VulkanBackend {
 
   Result<void> export_kv(std::span<const int32_t> pages, int32_t n_positions,
                          std::span<uint16_t> out) override {
-    LAMINA_TRY(check_pages(pages, n_positions));
+    LAMINA_TRY(validate_pages(pages, n_positions, n_pages_));
     LAMINA_CHECK(out.size() == kv_export_size(graph_.config, n_positions));
     LAMINA_TRY(commands_->wait());
     return kv_.export_positions(*transfer_, pages, n_positions, out);
@@ -122,7 +122,7 @@ class Backend final : public VulkanBackend {
 
   Result<void> import_kv(std::span<const int32_t> pages, int32_t n_positions,
                          std::span<const uint16_t> in) override {
-    LAMINA_TRY(check_pages(pages, n_positions));
+    LAMINA_TRY(validate_pages(pages, n_positions, n_pages_));
     LAMINA_CHECK(in.size() == kv_export_size(graph_.config, n_positions));
     LAMINA_TRY(commands_->wait());
     return kv_.import_positions(*transfer_, pages, n_positions, in);
@@ -240,7 +240,8 @@ class Backend final : public VulkanBackend {
     at.rows = take(rows * sizeof(StepRow));
     at.selected = take(static_cast<uint64_t>(shape.max_logit_rows) * 4);
     at.rope = take(std::max<uint64_t>(rows, kMostSteps) * d * 4);
-    at.most_pages = static_cast<uint64_t>(shape.kv.n_pages) + rows;
+    // Sequences may share pages: as many as there are rows, each of all pages.
+    at.most_pages = static_cast<uint64_t>(shape.kv.n_pages) * rows;
     at.pages = take(at.most_pages * 4);
     at.tokens = take(kMostSteps * 4);
     return at;
@@ -328,20 +329,6 @@ class Backend final : public VulkanBackend {
 
   size_t logit_stride() const {
     return row_stride(graph_.buffer_width[static_cast<size_t>(Buffer::kLogits)]);
-  }
-
-  Result<void> check_pages(std::span<const int32_t> pages, int32_t n_positions) const {
-    const auto capacity = static_cast<int64_t>(pages.size()) * kPageSize;
-    if (n_positions < 0 || n_positions > capacity) {
-      return make_error(Code::kInvalidArgument, "KV: %d positions do not fit %zu pages", n_positions,
-                        pages.size());
-    }
-    for (int32_t page : pages) {
-      if (page < 0 || page >= n_pages_) {
-        return make_error(Code::kInvalidArgument, "KV: page %d, must be below %d", page, n_pages_);
-      }
-    }
-    return {};
   }
 
   std::shared_ptr<Device> device_;

@@ -57,4 +57,18 @@ Result<void> validate_batch(const Batch& batch, const ModelConfig& config, int32
   return {};
 }
 
+Result<void> validate_pages(std::span<const int32_t> pages, int32_t n_positions, int32_t n_pages) {
+  const auto capacity = static_cast<int64_t>(pages.size()) * kPageSize;
+  if (n_positions < 0 || n_positions > capacity) {
+    return make_error(Code::kInvalidArgument, "KV: %d positions do not fit %zu pages", n_positions,
+                      pages.size());
+  }
+  for (int32_t page : pages) {
+    if (page < 0 || page >= n_pages) {
+      return make_error(Code::kInvalidArgument, "KV: page %d, must be below %d", page, n_pages);
+    }
+  }
+  return {};
+}
+
 }  // namespace lamina

@@ -77,6 +77,8 @@ class Backend {
 // What every backend checks before a step: ids, places and counts in range.
 Result<void> validate_batch(const Batch& batch, const ModelConfig& config, int32_t n_pages,
                             int32_t max_rows, int32_t max_logit_rows);
+// And before KV is exported or imported: the pages are there and hold n_positions.
+Result<void> validate_pages(std::span<const int32_t> pages, int32_t n_positions, int32_t n_pages);
 
 // How many of n_positions, laid out from the first page on, lie in page number `page`.
 inline int32_t page_positions(int32_t n_positions, size_t page) {
