@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "tests/golden/golden_support.h"
+#include "tests/support/engines.h"
 
 namespace lamina {
 namespace {
@@ -32,7 +33,7 @@ std::vector<Case> all_cases() {
     for (const std::string& engine : engine_names()) {
       for (DType dtype : {DType::kF32, DType::kF16}) {
         // Slow where it is software; tests/conformance has its f32.
-        if (engine == "vulkan" && dtype == DType::kF32) continue;
+        if ((is_vulkan(engine) || engine == kNoVulkan) && dtype == DType::kF32) continue;
         cases.push_back({folder, engine, dtype});
       }
     }
@@ -43,12 +44,13 @@ std::vector<Case> all_cases() {
 std::string case_name(const ::testing::TestParamInfo<Case>& info) {
   std::string name = info.param.folder + "_" + info.param.engine + "_" +
                      std::string(dtype_name(info.param.dtype));
-  std::ranges::replace(name, '-', '_');
-  return name;
+  return plain_name(name);
 }
 
 class Golden : public ::testing::TestWithParam<Case> {
  protected:
+  void SetUp() override { LAMINA_SKIP_WITHOUT(GetParam().engine); }
+
   std::string folder() const { return "tests/golden/" + GetParam().folder; }
   const GoldenModel& model() const { return golden_model(folder(), GetParam().dtype); }
   double tolerance() const { return GetParam().engine == "reference" ? 1e-4 : 3e-4; }
@@ -82,6 +84,28 @@ TEST_P(Golden, LogitsAndGreedyContinuations) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Golden, ::testing::ValuesIn(all_cases()), case_name);
+
+// Instruction sets whose every bit is the same (tests/backends/cpu_bits_test.cc), as whole engines.
+TEST(GoldenBits, InstructionSetsWithFmaAgreeToTheBit) {
+  std::vector<std::string> isas = cpu_isas_available();
+  std::erase_if(isas, [](const std::string& isa) { return isa == "scalar"; });
+  if (isas.size() < 2) GTEST_SKIP() << "one instruction set with fma here";
+  for (const char* folder : kFolders) {
+    const std::string path = std::string("tests/golden/") + folder;
+    const auto golden = read_json(source_path(path + "/golden.json"));
+    const auto ids = ints(golden->root().find("cases").first_child().find("ids"));
+    for (DType dtype : {DType::kF32, DType::kF16, DType::kI8}) {
+      for (KvDType kv : {KvDType::kF16, KvDType::kI8}) {
+        const GoldenModel& model = golden_model(path, dtype);
+        const auto want = logits_of(*make_engine(model, isas[0], kv), ids);
+        for (size_t i = 1; i < isas.size(); ++i) {
+          EXPECT_EQ(logits_of(*make_engine(model, isas[i], kv), ids), want)
+              << folder << " " << dtype_name(dtype) << ": " << isas[i] << " and " << isas[0];
+        }
+      }
+    }
+  }
+}
 
 class GoldenTokenizer : public ::testing::TestWithParam<const char*> {};
 

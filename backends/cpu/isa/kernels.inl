@@ -3,6 +3,7 @@
 // namespace lamina::cpu.
 
 #include "backends/cpu/kernels/exp.inl"
+#include "backends/cpu/kernels/sums.inl"
 //
 #include "backends/cpu/kernels/attention.inl"
 #include "backends/cpu/kernels/embed.inl"

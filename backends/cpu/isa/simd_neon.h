@@ -19,6 +19,7 @@ using Acc = int32x4_t;
 
 constexpr int kLanes = 4;
 constexpr bool kOffsetWeights = false;
+constexpr bool kFusedFma = true;  // f32_fma has one rounding
 
 LAMINA_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
 LAMINA_INLINE void prefetch_l2(const void* p) { __builtin_prefetch(p, 0, 2); }
@@ -53,7 +54,9 @@ LAMINA_INLINE F32 f32_fma(F32 a, F32 b, F32 c) { return vfmaq_f32(c, a, b); }
 LAMINA_INLINE F32 f32_fma_exact(F32 a, F32 b, F32 c) { return vfmaq_f32(c, a, b); }
 LAMINA_INLINE F32 f32_round(F32 a) { return vrndnq_f32(a); }
 LAMINA_INLINE float f32_first(F32 v) { return vgetq_lane_f32(v, 0); }
-LAMINA_INLINE float f32_sum(F32 v) { return vaddvq_f32(v); }
+LAMINA_INLINE float f32_sum(F32 v) {  // (0 + 2) + (1 + 3), as x86 has it
+  return vaddv_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v)));
+}
 LAMINA_INLINE float f32_largest(F32 v) { return vmaxnmvq_f32(v); }
 
 // v * 2^n for integral n in -126..127.

@@ -25,6 +25,7 @@ using Acc = v128_t;
 
 constexpr int kLanes = 4;
 constexpr bool kOffsetWeights = false;
+constexpr bool kFusedFma = false;  // f32_fma has one rounding
 
 LAMINA_INLINE void prefetch(const void*) {}
 LAMINA_INLINE void prefetch_l2(const void*) {}

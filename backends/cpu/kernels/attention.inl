@@ -105,7 +105,7 @@ LAMINA_NOINLINE void score_tile(const float* q, const K* keys, int d, float* sco
 }
 
 // Turns a pair's scores of a page, of which n count, into weights; scales of i8 keys and values may
-// be null. Updates sum[kLanes] and largest; returns what earlier sums must be multiplied by.
+// be null. Updates sum[kSumLanes] and largest; returns what earlier sums must be multiplied by.
 LAMINA_NOINLINE float page_softmax(float* scores, int n, const float* key_scales,
                                  const float* value_scales, float* sum, float* largest) {
   constexpr int kVecs = kPagePositions / kLanes;
@@ -126,15 +126,20 @@ LAMINA_NOINLINE float page_softmax(float* scores, int n, const float* key_scales
   const float now = page_top > before ? page_top : before;
   *largest = now;
   const F32 correction = f32_exp2(f32_set(before - now));
-  F32 total = f32_mul(f32_load(sum), correction);
-  for (int v = 0; v < kVecs; ++v) {
-    const F32 weight = f32_exp2(f32_sub(f32_load(scores + v * kLanes), f32_set(now)));
-    total = f32_add(total, weight);
-    const F32 scaled = value_scales ? f32_mul(weight, f32_load(value_scales + v * kLanes)) : weight;
-    f32_store(scores + v * kLanes, scaled);
+  F32 total[kSumVecs];
+  each<kSumVecs>([&](auto i) LAMINA_LAMBDA {
+    total[i] = f32_mul(f32_load(sum + i * kLanes), correction);
+  });
+  for (int v = 0; v < kVecs; v += kSumVecs) {
+    each<kSumVecs>([&](auto i) LAMINA_LAMBDA {
+      const int at = (v + i) * kLanes;
+      const F32 weight = f32_exp2(f32_sub(f32_load(scores + at), f32_set(now)));
+      total[i] = f32_add(total[i], weight);
+      f32_store(scores + at, value_scales ? f32_mul(weight, f32_load(value_scales + at)) : weight);
+    });
   }
   for (int i = n; i < kPagePositions; ++i) scores[i] = 0.0f;
-  f32_store(sum, total);
+  each<kSumVecs>([&](auto i) LAMINA_LAMBDA { f32_store(sum + i * kLanes, total[i]); });
   return f32_first(correction);
 }
 
@@ -293,8 +298,11 @@ void attention_finish(const Attention& a, const float* result) {
   const size_t record = attention_record(d);
   for (int p = 0; p < a.rows * a.group; ++p, result += record) {
     float* out = a.out + static_cast<size_t>(p / a.group) * a.out_stride + p % a.group * d;
-    const F32 inverse =
-        f32_set(1.0f / f32_sum(f32_load(result + a.page_zero.value_width)));
+    F32 weights[kSumVecs];
+    each<kSumVecs>([&](auto i) LAMINA_LAMBDA {
+      weights[i] = f32_load(result + a.page_zero.value_width + i * kLanes);
+    });
+    const F32 inverse = f32_set(1.0f / sum_lanes(weights));
     for (int i = 0; i < d; i += kLanes) {
       f32_store_n(out + i, f32_mul(f32_load(result + i), inverse), d - i);
     }

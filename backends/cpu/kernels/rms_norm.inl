@@ -2,21 +2,28 @@
 
 namespace {
 
-// y[c] = x[c] / sqrt(mean(x^2) + eps) * weight[c]; the sum in four chains of kLanes.
+// y[c] = x[c] / sqrt(mean(x^2) + eps) * weight[c]; the sum in four chains of 16 lanes.
 void rms_norm(const float* x, const float* weight, int32_t n, float eps, float* y) {
-  F32 sums[4] = {f32_zero(), f32_zero(), f32_zero(), f32_zero()};
+  constexpr int kVecs = 4 * kSumVecs;
+  F32 sums[kVecs];
+  each<kVecs>([&](auto i) LAMINA_LAMBDA { sums[i] = f32_zero(); });
   int32_t c = 0;
-  for (; c + 4 * kLanes <= n; c += 4 * kLanes) {
-    each<4>([&](auto i) LAMINA_LAMBDA {
+  for (; c + kVecs * kLanes <= n; c += kVecs * kLanes) {
+    each<kVecs>([&](auto i) LAMINA_LAMBDA {
       const F32 v = f32_load(x + c + i * kLanes);
       sums[i] = f32_fma(v, v, sums[i]);
     });
   }
-  for (; c < n; c += kLanes) {
-    const F32 v = f32_load_n(x + c, n - c);
-    sums[0] = f32_fma(v, v, sums[0]);
-  }
-  const float squares = f32_sum(f32_add(f32_add(sums[0], sums[1]), f32_add(sums[2], sums[3])));
+  each<kVecs>([&](auto i) LAMINA_LAMBDA {
+    if (c + i * kLanes >= n) return;
+    const F32 v = f32_load_n(x + c + i * kLanes, n - c - i * kLanes);
+    sums[i] = f32_fma(v, v, sums[i]);
+  });
+  each<kSumVecs>([&](auto i) LAMINA_LAMBDA {
+    sums[i] = f32_add(f32_add(sums[i], sums[i + kSumVecs]),
+                      f32_add(sums[i + 2 * kSumVecs], sums[i + 3 * kSumVecs]));
+  });
+  const float squares = sum_lanes(sums);
   const F32 inverse = f32_set(1.0f / __builtin_sqrtf(squares / static_cast<float>(n) + eps));
   for (c = 0; c + kLanes <= n; c += kLanes) {
     f32_store(y + c, f32_mul(f32_mul(f32_load(x + c), inverse), f32_load(weight + c)));
