@@ -23,7 +23,7 @@ struct GoldenModel {
 };
 const GoldenModel& golden_model(const std::string& folder, DType dtype, int32_t group = 0);
 
-// "reference", the ISAs of the CPU backend best first, and "vulkan" where it finds a device.
+// "reference", the ISAs of the CPU backend best first, and "vulkan" or what stands in for it.
 std::vector<std::string> engine_names();
 std::unique_ptr<Engine> make_engine(const GoldenModel& model, const std::string& engine,
                                     KvDType kv = KvDType::kF32, int threads = 2);

@@ -6,6 +6,7 @@
 
 #include "core/engine/sampler.h"
 #include "tests/golden/golden_support.h"
+#include "tests/support/engines.h"
 
 namespace lamina {
 namespace {
@@ -43,7 +44,10 @@ Score perplexity(Engine& engine, int most) {
   return {std::exp(sum / static_cast<double>(tokens)), tokens};
 }
 
-class Storyteller : public ::testing::TestWithParam<std::string> {};
+class Storyteller : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override { LAMINA_SKIP_WITHOUT(GetParam()); }
+};
 
 TEST_P(Storyteller, GreedyAnswersInF16) {
   for (const char* folder : {kStoryteller, kDraft}) {
@@ -67,7 +71,9 @@ TEST_P(Storyteller, GreedyAnswersInF16) {
   }
 }
 
-std::string engine_name(const ::testing::TestParamInfo<std::string>& info) { return info.param; }
+std::string engine_name(const ::testing::TestParamInfo<std::string>& info) {
+  return plain_name(info.param);
+}
 
 INSTANTIATE_TEST_SUITE_P(All, Storyteller, ::testing::ValuesIn(engine_names()), engine_name);
 

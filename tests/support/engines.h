@@ -3,6 +3,8 @@
 // words of VulkanOptions::variant after a colon.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -12,15 +14,37 @@
 
 namespace lamina::test {
 
-// The first `most`; none where there is no Vulkan device.
-inline std::vector<std::string> vulkan_engines(size_t most = 3) {
-  const auto devices = vulkan_devices();
-  if (!devices || devices->empty()) return {};
-  std::vector<std::string> all = {"vulkan", "vulkan:no-int-dot no-shuffle u=2",
-                                  "vulkan:no-fused unroll=1"};
+// Why Vulkan can't be tested here; empty where it can.
+inline const std::string& vulkan_missing() {
+  static const std::string why = [] {
+    const auto backend = make_vulkan_backend({});
+    return backend ? std::string() : "no Vulkan device: " + backend.error().message;
+  }();
+  return why;
+}
+
+// Stands in for an engine that is missing, so that its tests are there to be skipped.
+inline const char kNoVulkan[] = "no Vulkan device";
+
+// The first `most`.
+inline std::vector<std::string> vulkan_engines(size_t most = 100) {
+  if (!vulkan_missing().empty()) return {kNoVulkan};
+  std::vector<std::string> all = {
+      "vulkan",
+      "vulkan:no-int-dot no-shuffle u=2",
+      "vulkan:no-fused unroll=1",
+      "vulkan:resident=2 threads=128 heads=1",
+      "vulkan:no-cooperative u=4 unroll=2 threads=32 heads=4",
+  };
   all.resize(std::min(most, all.size()));
   return all;
 }
+
+inline bool is_vulkan(const std::string& engine) { return engine.starts_with("vulkan"); }
+
+// At the start of a test or a fixture's SetUp. The words "skipped: " are what ctest looks for.
+#define LAMINA_SKIP_WITHOUT(engine) \
+  if ((engine) == ::lamina::test::kNoVulkan) GTEST_SKIP() << "skipped: " << ::lamina::test::vulkan_missing()
 
 inline std::string plain_name(std::string name) {
   std::replace_if(name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
@@ -28,7 +52,7 @@ inline std::string plain_name(std::string name) {
 }
 
 inline Result<std::unique_ptr<Backend>> make_engine_backend(const std::string& name, int threads) {
-  if (!name.starts_with("vulkan")) {
+  if (!is_vulkan(name)) {
     LAMINA_ASSIGN(std::unique_ptr<Backend> cpu, make_cpu_backend({threads, name}));
     return cpu;
   }

@@ -10,8 +10,9 @@
 
 namespace lamina::test {
 
-enum class BackendCall : uint8_t { kPrepare, kSubmit, kRead, kExport, kImport };
-constexpr size_t kBackendCalls = 5;
+// kDecoded: in the middle of decode(). Its steps have run, and nobody learns of their tokens.
+enum class BackendCall : uint8_t { kPrepare, kSubmit, kRead, kDecode, kDecoded, kExport, kImport };
+constexpr size_t kBackendCalls = 7;
 
 struct Fault {
   BackendCall call = BackendCall::kSubmit;
@@ -46,6 +47,13 @@ class FaultyBackend final : public Backend {
   Result<StepOutput> read() override {
     LAMINA_TRY(call(BackendCall::kRead));
     return inner_->read();
+  }
+  int32_t most_steps() const override { return inner_->most_steps(); }
+  Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps) override {
+    LAMINA_TRY(call(BackendCall::kDecode));
+    LAMINA_ASSIGN(const std::span<const int32_t> tokens, inner_->decode(batch, steps));
+    LAMINA_TRY(call(BackendCall::kDecoded));
+    return tokens;
   }
   Result<void> export_kv(std::span<const int32_t> pages, int32_t n_positions,
                          std::span<uint16_t> out) override {

@@ -57,7 +57,7 @@ Agreement agreement(Engine& gpu, Engine& cpu, int64_t positions) {
 class VulkanAgreement : public ::testing::TestWithParam<DType> {};
 
 TEST_P(VulkanAgreement, ForcedDecodingIsTheCpus) {
-  if (vulkan_engines().empty()) GTEST_SKIP() << "no Vulkan device here";
+  LAMINA_SKIP_WITHOUT(vulkan_engines()[0]);
   const GoldenModel& model = golden_model("tests/models/storyteller", GetParam());
   const auto gpu = make_engine(model, "vulkan", KvDType::kF16);
   const auto cpu = make_engine(model, cpu_isas_available()[0], KvDType::kF16);
