@@ -20,7 +20,7 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 class VulkanMemory : public ::testing::TestWithParam<DType> {
  protected:
   void SetUp() override {
-    if (vulkan_engines().empty()) GTEST_SKIP() << "no Vulkan device here";
+    LAMINA_SKIP_WITHOUT(vulkan_engines()[0]);
     model_ = &golden_model(kStoryteller, GetParam());
   }
 
