@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "core/base/half.h"
+#include "core/model/tokenizer.h"
 #include "native/platform/sha256.h"
 
 namespace lamina {
@@ -215,6 +216,9 @@ Result<void> Checkpoint::read_texts(const std::string& folder, const LogSink& lo
                       path.c_str());
   }
   LAMINA_TRY(read_json(path, kMaxTokenizer, &tokenizer_json));
+  // What can't be used later is refused now.
+  const Result<Tokenizer> tokenizer = Tokenizer::from_json(tokenizer_json, path);
+  if (!tokenizer) return tokenizer.error();
   std::string text;
   LAMINA_ASSIGN(const Document document,
                 read_optional_json(join_path(folder, "tokenizer_config.json"), &text));

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "core/model/tokenizer.h"
 #include "native/convert/convert.h"
 
 #include <gmock/gmock.h>
@@ -319,6 +320,22 @@ TEST_F(Convert, NamesWhatIsMissing) {
   spec.config_extra = R"(,"attention_bias":true)";
   write_checkpoint(dir / "source", spec);
   EXPECT_THAT(refused(options()).message, HasSubstr("attention_bias"));
+}
+
+TEST_F(Convert, RefusesATokenizerThatWouldNotLoad) {
+  write_checkpoint(dir / "source", {});
+  for (const auto& [json, named] : std::vector<std::pair<std::string, std::string>>{
+           {R"({"model":{"type":"Unigram","vocab":[]}})", "Unigram"},
+           {R"({"model":{"type":"BPE","vocab":{"a":0},"merges":["a b"]}})", "merges"},
+           {R"({"version":"1.0"})", "model"}}) {
+    spill(dir / "source/tokenizer.json", json);
+    const Error e = refused(options());
+    const auto loaded = Tokenizer::from_json(json, dir / "source/tokenizer.json");
+    ASSERT_FALSE(loaded);
+    EXPECT_EQ(e.message, loaded.error().message);
+    EXPECT_THAT(e.message, HasSubstr(named));
+    EXPECT_FALSE(std::filesystem::exists(options().destination));
+  }
 }
 
 TEST_F(Convert, IndexMustTellTheTruth) {

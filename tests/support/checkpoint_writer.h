@@ -152,7 +152,8 @@ inline std::string config_text(const CheckpointSpec& s) {
 inline std::vector<RawTensor> write_checkpoint(const std::string& folder, const CheckpointSpec& s) {
   std::filesystem::create_directories(folder);
   spill(folder + "/config.json", config_text(s));
-  spill(folder + "/tokenizer.json", R"({"version":"1.0","model":{"type":"BPE"}})");
+  spill(folder + "/tokenizer.json", 
+        R"({"version":"1.0","model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]}})");
   const std::vector<RawTensor> tensors = random_tensors(s);
   std::vector<SafetensorsWriter> parts(s.files);
   JsonWriter index;
