@@ -68,8 +68,18 @@ std::string name(const ::testing::TestParamInfo<std::tuple<std::string, KvDType>
 }
 
 INSTANTIATE_TEST_SUITE_P(Gpu, Decode,
-                         ::testing::Combine(::testing::ValuesIn(test::vulkan_engines()),
+                         ::testing::Combine(::testing::ValuesIn(test::vulkan_engines(1)),
                                             ::testing::Values(KvDType::kF32, KvDType::kF16, KvDType::kI8)),
+                         name);
+
+std::vector<std::string> variants() {
+  auto engines = test::vulkan_engines();
+  engines.erase(engines.begin());
+  return engines;
+}
+INSTANTIATE_TEST_SUITE_P(GpuVariants, Decode,
+                         ::testing::Combine(::testing::ValuesIn(variants()),
+                                            ::testing::Values(KvDType::kF16)),
                          name);
 
 }  // namespace
