@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The order of float sums, the same for vectors of any width: 16 lanes, element i of a row in lane
-// i % 16 of one of `chains` sums, and halves added to halves at the end.
+// i % 16 of one sum or of one of several in turn, and halves added to halves at the end.
 
 namespace {
 
