@@ -9,6 +9,11 @@ namespace lamina::vulkan {
 
 namespace {
 
+// NVIDIA's comes with its own package.
+constexpr const char* kInstallDriver =
+    "install the GPU's: NVIDIA's nvidia-driver, else Mesa's mesa-vulkan-drivers or vulkan-radeon/vulkan-intel; "
+    "in a container, pass the GPU and its driver's files through";
+
 // The process' instance: made once, kept to its end (drivers dislike coming and going).
 Result<VkInstance> instance() {
   static VkInstance made = VK_NULL_HANDLE;
@@ -25,7 +30,11 @@ Result<VkInstance> instance() {
   app.apiVersion = std::min<uint32_t>(version, VK_API_VERSION_1_3);
   VkInstanceCreateInfo info{VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO};
   info.pApplicationInfo = &app;
-  LAMINA_VK_TRY(vkCreateInstance(&info, nullptr, &made));
+  const VkResult created = vkCreateInstance(&info, nullptr, &made);
+  if (created == VK_ERROR_INCOMPATIBLE_DRIVER) {
+    return make_error(Code::kUnsupported, "Vulkan is here, but no driver for a GPU (%s)", kInstallDriver);
+  }
+  if (created != VK_SUCCESS) return vulkan_error(created, "vkCreateInstance");
   load_instance_functions(made);
   load_device_functions(made);
   return made;
@@ -220,6 +229,7 @@ const HeapFacts& DeviceFacts::host_heap() const {
 Device::~Device() {
   if (!device_) return;
   vkDeviceWaitIdle(device_);
+  if (cache_) vkDestroyPipelineCache(device_, cache_, nullptr);
   vkDestroyDevice(device_, nullptr);
 }
 
@@ -242,7 +252,9 @@ Result<std::shared_ptr<Device>> Device::open(int index, const std::string& varia
   if (kept.device && kept.index == index && kept.variant == variant) return kept.device;
 
   LAMINA_ASSIGN(const auto found, candidates());
-  if (found.empty()) return make_error(Code::kUnsupported, "Vulkan finds no device with version 1.2");
+  if (found.empty()) {
+    return make_error(Code::kUnsupported, "Vulkan finds no device with version 1.2 (%s)", kInstallDriver);
+  }
   if (index < 0 || static_cast<size_t>(index) >= found.size()) {
     return make_error(Code::kInvalidArgument, "device %d: Vulkan has devices 0 to %zu", index,
                       found.size() - 1);
@@ -325,6 +337,26 @@ Result<void> Device::choose_queues() {
   copy_family_ = own ? static_cast<uint32_t>(copies - families.begin()) : queue_family_;
   facts_.copy_queue = own || kernels->queueCount > 1;
   return {};
+}
+
+Result<VkPipelineCache> Device::pipeline_cache(std::span<const std::byte> data) {
+  if (cache_) return cache_;
+  VkPipelineCacheCreateInfo info{VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
+  info.initialDataSize = data.size();
+  info.pInitialData = data.data();
+  LAMINA_VK_TRY(vkCreatePipelineCache(device_, &info, nullptr, &cache_));
+  return cache_;
+}
+
+Result<std::vector<std::byte>> Device::pipeline_cache_data() const {
+  size_t n = 0;
+  std::vector<std::byte> data;
+  if (!cache_) return data;
+  LAMINA_VK_TRY(vkGetPipelineCacheData(device_, cache_, &n, nullptr));
+  data.resize(n);
+  LAMINA_VK_TRY(vkGetPipelineCacheData(device_, cache_, &n, data.data()));
+  data.resize(n);
+  return data;
 }
 
 bool Device::take(uint64_t bytes) const {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -70,6 +71,11 @@ class Device {
   int memory_type(uint32_t allowed, VkMemoryPropertyFlags wanted, VkMemoryPropertyFlags nice) const;
   VkMemoryPropertyFlags memory_flags(int type) const;
 
+  // One for everything made on the device. It begins with `data`, what pipeline_cache_data() gave
+  // on an earlier run, when it is first asked for; the driver drops what it can't use.
+  Result<VkPipelineCache> pipeline_cache(std::span<const std::byte> data);
+  Result<std::vector<std::byte>> pipeline_cache_data() const;
+
   // Counts what is allocated in the device's own memory. False where the variant's "memory=N", in
   // KiB, says that there is no more: a small device, for tests.
   bool take(uint64_t bytes) const;
@@ -85,6 +91,7 @@ class Device {
   VkQueue queue_ = VK_NULL_HANDLE, copy_queue_ = VK_NULL_HANDLE;
   uint32_t queue_family_ = 0, copy_family_ = 0;
   DeviceFacts facts_;
+  VkPipelineCache cache_ = VK_NULL_HANDLE;
   uint64_t most_ = UINT64_MAX;
   mutable std::atomic<uint64_t> taken_{0};
   VkPhysicalDeviceMemoryProperties memory_{};

@@ -105,7 +105,8 @@ Result<MemoryPlan> plan_memory(const Needs& needs, const HeapFacts& local, const
   if (budget == 0) device.budget = local.free - std::min(kMostReserve, local.free / 16);
   device.items = {{"KV cache", needs.kv}, {"activations", needs.activations}, {"step", needs.step}};
   MemoryHeap other{"host", host.bytes, host.free, host.free, {}};
-  other.items = {{"upload ring", Uploader::kChunks * chunk}, {"read-back", needs.host}};
+  plan.ring_bytes = Uploader::kChunks * chunk;
+  other.items = {{"upload ring", plan.ring_bytes}, {"read-back", needs.host}};
 
   const uint64_t rest = device.needed() + needs.fixed;
   const uint64_t layers = std::accumulate(needs.layers.begin(), needs.layers.end(), uint64_t{0});

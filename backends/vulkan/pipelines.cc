@@ -25,7 +25,6 @@ Pipelines::~Pipelines() {
   for (VkPipeline p : made_) {
     if (p) vkDestroyPipeline(device_.handle(), p, nullptr);
   }
-  if (cache_) vkDestroyPipelineCache(device_.handle(), cache_, nullptr);
   if (layout_) vkDestroyPipelineLayout(device_.handle(), layout_, nullptr);
 }
 
@@ -35,10 +34,7 @@ Result<void> Pipelines::open(std::span<const std::byte> cache) {
   layout.pushConstantRangeCount = 1;
   layout.pPushConstantRanges = &range;
   LAMINA_VK_TRY(vkCreatePipelineLayout(device_.handle(), &layout, nullptr, &layout_));
-  VkPipelineCacheCreateInfo info{VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
-  info.initialDataSize = cache.size();
-  info.pInitialData = cache.data();
-  LAMINA_VK_TRY(vkCreatePipelineCache(device_.handle(), &info, nullptr, &cache_));
+  LAMINA_ASSIGN(cache_, device_.pipeline_cache(cache));
   return {};
 }
 
@@ -101,15 +97,6 @@ Result<void> Pipelines::create() {
   for (std::thread& t : threads) t.join();
   LAMINA_VK_TRY(static_cast<VkResult>(failed.load()));
   return {};
-}
-
-Result<std::vector<std::byte>> Pipelines::cache_data() const {
-  size_t n = 0;
-  LAMINA_VK_TRY(vkGetPipelineCacheData(device_.handle(), cache_, &n, nullptr));
-  std::vector<std::byte> data(n);
-  LAMINA_VK_TRY(vkGetPipelineCacheData(device_.handle(), cache_, &n, data.data()));
-  data.resize(n);
-  return data;
 }
 
 }  // namespace lamina::vulkan

@@ -22,10 +22,10 @@ std::span<const SpirvModule> spirv_modules();  // made by the build
 
 class Pipelines {
  public:
-  explicit Pipelines(const Device& device) : device_(device) {}
+  explicit Pipelines(Device& device) : device_(device) {}
   ~Pipelines();
 
-  // `cache`: what cache_data() gave earlier, or nothing; the driver drops what it can't use.
+  // `cache`: see Device::pipeline_cache.
   Result<void> open(std::span<const std::byte> cache);
 
   // The number of the pipeline, which exists after the next create().
@@ -36,7 +36,6 @@ class Pipelines {
   VkPipeline at(int number) const { return made_[static_cast<size_t>(number)]; }
   VkPipelineLayout layout() const { return layout_; }
   size_t count() const { return made_.size(); }
-  Result<std::vector<std::byte>> cache_data() const;
 
  private:
   struct Wanted {
@@ -45,9 +44,9 @@ class Pipelines {
   };
   VkResult create_one(size_t number, VkPipelineCache cache);
 
-  const Device& device_;
+  Device& device_;
   VkPipelineLayout layout_ = VK_NULL_HANDLE;
-  VkPipelineCache cache_ = VK_NULL_HANDLE;
+  VkPipelineCache cache_ = VK_NULL_HANDLE;  // the device's
   std::vector<Wanted> wanted_;
   std::vector<VkPipeline> made_;
 };

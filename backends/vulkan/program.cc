@@ -62,12 +62,10 @@ void Program::prepare(const std::vector<PlannedOp>& plan, const std::vector<Devi
   widths_ = widths;
   at_ = addresses;
   limits_ = limits;
-  // Every bucket, rows and logit rows apart: pipelines are per op.
-  for (int32_t n = 1; n < 2 * limits.max_rows; n *= 2) {
-    const int32_t rows = std::min(n, limits.max_rows);
-    (void)dispatches({rows, std::min(rows, limits.max_logit_rows), false, n == 1});
-    (void)dispatches({rows, 0, true, false});
-  }
+  // What an answer takes, a long prompt and single tokens; other steps' pipelines are made when the
+  // first of their kind comes.
+  (void)dispatches({1, 1, false, true});
+  (void)dispatches({limits.max_rows, 1, limits.max_rows > 1, false});
 }
 
 std::vector<Dispatch> Program::dispatches(const StepKind& step) const {

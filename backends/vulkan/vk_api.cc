@@ -29,7 +29,7 @@ F find(VkInstance instance, const char* name) {
 Result<void> load_vulkan() {
   if (get_instance_proc) return {};
   void* library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (!library) return make_error(Code::kUnsupported, "no Vulkan here: libvulkan.so.1 is not installed");
+  if (!library) return make_error(Code::kUnsupported, "no Vulkan here: libvulkan.so.1 is not installed (Debian: libvulkan1)");
   get_instance_proc =
       reinterpret_cast<PFN_vkGetInstanceProcAddr>(dlsym(library, "vkGetInstanceProcAddr"));
   if (!get_instance_proc) return make_error(Code::kUnsupported, "libvulkan.so.1 is not a Vulkan loader");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <numeric>
 
 #include "backends/vulkan/commands.h"
 #include "backends/vulkan/kv_copy.h"
@@ -135,13 +136,18 @@ class Backend final : public VulkanBackend {
   void set_profile(bool on) override { commands_->set_profile(on); }
   const std::vector<ProfileEntry>& profile() const override { return commands_->profile(); }
 
-  Result<std::vector<std::byte>> pipeline_cache() const override { return pipelines_.cache_data(); }
+  Result<std::vector<std::byte>> pipeline_cache() const override { return device_->pipeline_cache_data(); }
 
  private:
-  uint64_t chunk_bytes() const {
+  // Of the upload ring: no more than the weights are worth.
+  uint64_t chunk_bytes(uint64_t weight_bytes) const {
     const auto at = options_.variant.find("chunk=");  // KiB, for tests
-    if (at == std::string::npos) return Uploader::kUsualChunk;
-    return std::max<uint64_t>(std::strtoull(options_.variant.c_str() + at + 6, nullptr, 10), 1) << 10;
+    if (at != std::string::npos) {
+      return std::max<uint64_t>(std::strtoull(options_.variant.c_str() + at + 6, nullptr, 10), 1) << 10;
+    }
+    constexpr uint64_t kLeast = uint64_t{1} << 20;
+    const uint64_t fair = (weight_bytes / Uploader::kChunks + kLeast - 1) / kLeast * kLeast;
+    return std::clamp(fair, kLeast, Uploader::kUsualChunk);
   }
 
   Result<MemoryPlan> plan_within(uint64_t budget, const Graph& graph, const KvShape& kv, int32_t max_rows,
@@ -150,7 +156,9 @@ class Backend final : public VulkanBackend {
     const StepShape shape{max_rows, max_logit_rows, kv};
     Needs needs = needs_of(graph, shape, kv_bytes);
     needs.step = lay_out_step(graph, shape).bytes;
-    return plan_memory(needs, device_->local_heap_now(), device_->facts().host_heap(), budget, chunk_bytes());
+    const uint64_t weights = std::accumulate(needs.layers.begin(), needs.layers.end(), needs.fixed);
+    return plan_memory(needs, device_->local_heap_now(), device_->facts().host_heap(), budget,
+                       chunk_bytes(weights));
   }
 
   // Everything that prepare() makes on the device, by memory_.
@@ -159,7 +167,7 @@ class Backend final : public VulkanBackend {
     LAMINA_ASSIGN(kv_, KvMemory::create(*device_, graph_.config, kv_shape_));
     LAMINA_TRY(transfer_->fill_zero(kv_.buffer()));
     LAMINA_TRY(allocate());
-    LAMINA_ASSIGN(uploader_, Uploader::create(*device_, chunk_bytes()));
+    LAMINA_ASSIGN(uploader_, Uploader::create(*device_, memory_.ring_bytes / Uploader::kChunks));
     LAMINA_TRY(weights_.upload(*device_, *uploader_, plan_, memory_, options_.on_upload));
     if (memory_.swaps()) {
       LAMINA_ASSIGN(window_, Window::create(*device_, *uploader_, weights_));

@@ -52,7 +52,7 @@ class VulkanBackend : public Backend {
   virtual void set_profile(bool on) = 0;
   virtual const std::vector<ProfileEntry>& profile() const = 0;  // by OpKind
 
-  // To keep on disk for the next start; after prepare().
+  // Of all that was compiled for the device so far, to keep on disk for the next start.
   virtual Result<std::vector<std::byte>> pipeline_cache() const = 0;
 };
 

@@ -33,6 +33,7 @@ struct MemoryPlan {
   int32_t resident_layers = 0;   // the first ones; the others are swapped through the slots
   int32_t slots = 0;
   uint64_t slot_bytes = 0;
+  uint64_t ring_bytes = 0;     // of the host's, that weights go through
   uint64_t swapped_bytes = 0;  // copied to the device in each step
 
   bool swaps() const { return resident_layers < n_layers; }

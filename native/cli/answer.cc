@@ -14,11 +14,15 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+const Clock::time_point process_start = Clock::now();
+
 double rate(int32_t tokens, double seconds) {
   return tokens > 0 && seconds > 0 ? tokens / seconds : 0.0;
 }
 
 }  // namespace
+
+double seconds_since_start() { return seconds_since(process_start); }
 
 double AnswerStats::prompt_tokens_per_second() const {
   return rate(prompt_tokens - reused_tokens, first_token_seconds);

@@ -16,6 +16,7 @@ struct AnswerStats {
   int32_t reused_tokens = 0;  // of the prompt, found in the KV cache
   int32_t generated_tokens = 0;
   double first_token_seconds = 0.0;  // from the prompt to the first token: the prompt's computation
+  double start_to_first_token_seconds = 0.0;  // from the process' start; 0: not told
   double rest_seconds = 0.0;         // all further tokens
   FinishReason finish = FinishReason::kNone;
   uint64_t seed = 0;
@@ -31,6 +32,8 @@ using OnToken = std::function<Result<void>(const TokenEvent&)>;
 Result<AnswerStats> run_answer(Console& console, Survivor& survivor, Session& session,
                                std::span<const int32_t> prompt, const AnswerOptions& options,
                                const OnToken& on_token);
+
+double seconds_since_start();  // of the process
 
 // What is told about it on stderr, and the same as members of an open JSON object. The backend is
 // the one that the answer ended on. REQUIRES: the survivor's engine has a backend.

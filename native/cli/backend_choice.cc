@@ -127,4 +127,21 @@ Result<ChosenBackend> choose_backend(Console& console, const EngineFlags& flags)
   return chosen_because(automatic ? "chosen because " + why : why, std::move(chosen));
 }
 
+Result<std::unique_ptr<Engine>> prepare_chosen(Console& console, const EngineFlags& flags,
+                                               ChosenBackend& chosen, const Prepare& prepare) {
+  Result<std::unique_ptr<Engine>> made = prepare(std::move(chosen.backend));
+  if (!made && flags.backend == "auto" && chosen.kind != "cpu") {
+    const std::string why = "chosen because " + chosen.kind + " can't run this model: " + made.error().message;
+    LAMINA_ASSIGN(chosen, make_backend(console, "cpu", flags));
+    chosen.why = chosen.why.empty() ? why : why + "; " + chosen.why;
+    made = prepare(std::move(chosen.backend));
+  }
+  if (made) return made;
+  Error error = made.error();
+  if (error.code == Code::kOutOfMemory && chosen.kind != "vulkan") {
+    error.message += "; a smaller -c or --kv i8 needs less";
+  }
+  return error;
+}
+
 }  // namespace lamina::cli

@@ -2,12 +2,14 @@
 // Which backend computes, and why that one. The one place that knows how each kind is made.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "backends/cpu/cpu_backend.h"
 #include "backends/vulkan/vulkan_backend.h"
 #include "core/engine/backend.h"
+#include "core/engine/engine.h"
 #include "native/cli/console.h"
 #include "native/cli/engine_flags.h"
 
@@ -29,6 +31,12 @@ Result<ChosenBackend> make_backend(Console& console, const std::string& kind,
 
 // What --backend asks for; "auto" is Vulkan where it works, on hardware, and else the CPU.
 Result<ChosenBackend> choose_backend(Console& console, const EngineFlags& flags);
+
+// Makes an engine of the choice by `prepare`. With "auto" the CPU takes over where the model can't run
+// on the first choice: `chosen` then tells of the CPU, and why.
+using Prepare = std::function<Result<std::unique_ptr<Engine>>(std::unique_ptr<Backend>)>;
+Result<std::unique_ptr<Engine>> prepare_chosen(Console& console, const EngineFlags& flags,
+                                               ChosenBackend& chosen, const Prepare& prepare);
 
 std::string forced_isa();  // LAMINA_FORCE_ISA, or empty
 

@@ -7,6 +7,7 @@
 #include "core/base/json.h"
 #include "native/cli/bench_runner.h"
 #include "native/cli/cli.h"
+#include "native/cli/dry_run.h"
 #include "native/cli/flags.h"
 #include "native/cli/host.h"
 #include "native/cli/machine.h"
@@ -88,6 +89,7 @@ struct Bench {
   std::string model_name, model_type;
   std::unique_ptr<LoadedModel> model;
   std::unique_ptr<Engine> engine;
+  ChosenBackend chosen;
   CpuBackend* cpu = nullptr;
   VulkanBackend* vulkan = nullptr;
   int threads = 0;
@@ -167,9 +169,11 @@ constexpr const char* kMdHead =
 
 Result<void> load(Console& console, Bench& b) {
   const Options& o = b.o;
+  LAMINA_ASSIGN(b.chosen, choose_backend(console, o.engine));
   if (o.synthetic.empty()) {
     LAMINA_ASSIGN(const ModelChoice choice, choose_model(o.model));
-    LAMINA_ASSIGN(b.model, load_weights(console, choice.directory, o.model, o.engine));
+    LAMINA_ASSIGN(b.model, load_weights(console, choice.directory, o.model, o.engine,
+                                        [&b] { return b.chosen.kind == "vulkan"; }));
     b.model_name = choice.directory;
   } else {
     const std::optional<DType> dtype = dtype_from_name(o.dtype);
@@ -193,12 +197,12 @@ Result<void> prepare(Console& console, Bench& b, const std::vector<BenchTest>& t
   options.max_rows = b.o.rows;
   options.max_logit_rows = 1;
   options.kv_dtype = kv_dtype_of(b.o.engine.kv);
-  LAMINA_ASSIGN(ChosenBackend chosen, choose_backend(console, b.o.engine));
-  b.cpu = chosen.cpu;
-  b.vulkan = chosen.vulkan;
   const ModelConfig& config = b.model->manifest.config;
-  LAMINA_ASSIGN(b.engine,
-                Engine::create(std::move(chosen.backend), config, b.model->weights, options));
+  LAMINA_ASSIGN(b.engine, prepare_chosen(console, b.o.engine, b.chosen, [&](std::unique_ptr<Backend> backend) {
+    return Engine::create(std::move(backend), config, b.model->weights, options);
+  }));
+  b.cpu = b.chosen.cpu;
+  b.vulkan = b.chosen.vulkan;
   b.work = model_work(config, b.model->weights, options.kv_dtype);
   return {};
 }
@@ -256,7 +260,8 @@ Result<void> measure(Console& console, Bench& b, const std::vector<BenchTest>& t
 void print_facts(Console& console, const Bench& b) {
   const BackendInfo info = b.engine->backend().info();
   console.note("");
-  console.note("backend    " + info.name + " (" + info.device + ")");
+  console.note("backend    " + info.name + " (" + info.device + "), " + b.chosen.why);
+  if (b.vulkan && b.vulkan->plan().swaps()) console.note("layers     " + layers_text(b.vulkan->plan()));
   console.note(format("work       a token reads %s of weights; a prompt token needs %.2f GMAC",
                       human_bytes(b.work.bytes_per_token).c_str(),
                       b.work.macs_per_prompt_token / 1e9));

@@ -5,6 +5,7 @@
 #include "native/cli/answer.h"
 #include "native/cli/cli.h"
 #include "native/cli/conversation.h"
+#include "native/cli/dry_run.h"
 #include "native/cli/flags.h"
 #include "native/cli/host.h"
 #include "native/cli/input.h"
@@ -22,7 +23,7 @@ struct Options {
   TextFlags text;
   std::string system;
   bool raw = false, special = false, slide = false;
-  bool json = false, json_stream = false;
+  bool json = false, json_stream = false, dry_run = false;
   ModelFlags model;
   EngineFlags engine;
   SamplingFlags sampling;
@@ -110,6 +111,10 @@ class Sink {
 };
 
 Result<ExitCode> run(Console& console, const Options& o) {
+  if (o.dry_run) {
+    LAMINA_TRY(dry_run(console, o.model, o.engine, o.json || o.json_stream));
+    return kExitOk;
+  }
   LAMINA_ASSIGN(const AnswerOptions answer, answer_options(o.sampling));
   install_interrupt_handler();
   LAMINA_ASSIGN(const ModelChoice choice, choose_model(o.model));
@@ -122,9 +127,13 @@ Result<ExitCode> run(Console& console, const Options& o) {
       survivor->new_session(host->tokenizer.get(), o.slide ? AtLimit::kSlide : AtLimit::kStop));
   if (prompt.ours) console.note("No prompt given, so: " + prompt.text + "\n");
   Sink sink(console, o);
-  LAMINA_ASSIGN(const AnswerStats stats,
-                run_answer(console, *survivor, *session, ids, answer,
-                           [&](const TokenEvent& event) { return sink.token(event); }));
+  double first_token = 0.0;
+  LAMINA_ASSIGN(AnswerStats stats,
+                run_answer(console, *survivor, *session, ids, answer, [&](const TokenEvent& event) {
+                  if (first_token == 0.0) first_token = seconds_since_start();
+                  return sink.token(event);
+                }));
+  stats.start_to_first_token_seconds = first_token;
   LAMINA_TRY(sink.finish(*host, *survivor, stats));
   if (console.verbosity() >= 0 && !o.json) console.note("");
   print_summary(console, *host, *survivor, stats);
@@ -155,6 +164,8 @@ void add_run(Cli& cli) {
   switch_flag(verb, "--slide", o->slide,
               "When the context is full, forget its oldest part and go on");
   verb.option_defaults()->group("Output");
+  switch_flag(verb, "--dry-run", o->dry_run,
+              "Print what memory the model would take, of what there is, and run nothing");
   switch_flag(verb, "--json", o->json, "Print one JSON object: text, ids, timings, memory");
   switch_flag(verb, "--json-stream", o->json_stream,
               "Print a JSON object per token, then the one of --json");

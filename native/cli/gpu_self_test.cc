@@ -2,6 +2,8 @@
 #include "native/cli/gpu_self_test.h"
 
 #include <cmath>
+#include <future>
+#include <utility>
 #include <vector>
 
 #include "backends/reference/reference_backend.h"
@@ -74,15 +76,29 @@ double relative_error(const std::vector<float>& got, const std::vector<float>& w
   return std::sqrt(error / norm);
 }
 
-Result<void> test_precision(const GpuUnderTest& gpu, DType dtype, double most) {
-  LAMINA_ASSIGN(const auto model, make_synthetic(small_config(), "self-test", dtype, 0, 1));
-  LAMINA_ASSIGN(const auto reference, engine_of(make_reference_backend(), *model));
-  LAMINA_ASSIGN(const Logits want, run_all(*reference));
-  LAMINA_ASSIGN(std::unique_ptr<Backend> backend, gpu.make());
+}  // namespace
+
+struct GpuSelfTest::Case {
+  DType dtype;
+  double most;  // error
+  std::unique_ptr<LoadedModel> model;
+  std::future<Result<Logits>> want;
+
+  Result<Logits> compute() {
+    LAMINA_ASSIGN(model, make_synthetic(small_config(), "self-test", dtype, 0, 1));
+    LAMINA_ASSIGN(const auto reference, engine_of(make_reference_backend(), *model));
+    return run_all(*reference);
+  }
+  Result<void> test(const MakeGpu& make);
+};
+
+Result<void> GpuSelfTest::Case::test(const MakeGpu& make) {
+  LAMINA_ASSIGN(const Logits right, want.get());
+  LAMINA_ASSIGN(std::unique_ptr<Backend> backend, make());
   LAMINA_ASSIGN(const auto engine, engine_of(std::move(backend), *model));
   LAMINA_ASSIGN(const Logits got, run_all(*engine));
-  for (size_t step = 0; step < want.size(); ++step) {
-    const double error = relative_error(got[step], want[step]);
+  for (size_t step = 0; step < right.size(); ++step) {
+    const double error = relative_error(got[step], right[step]);
     if (error <= most) continue;  // false for NaN
     return make_error(Code::kDevice,
                       "its self-test failed: logits of a model in %s are off by %.1e in %s, at "
@@ -90,15 +106,22 @@ Result<void> test_precision(const GpuUnderTest& gpu, DType dtype, double most) {
                       std::string(dtype_name(dtype)).c_str(), error,
                       step == 0 ? "a prompt" : "a single token", most);
   }
-  gpu.done(engine->backend());
   return {};
 }
 
-}  // namespace
+GpuSelfTest::GpuSelfTest() {
+  for (const auto& [dtype, most] : {std::pair(DType::kF16, kMostErrorF16), std::pair(DType::kI8, kMostErrorI8)}) {
+    cases_.push_back(std::unique_ptr<Case>(new Case{dtype, most, nullptr, {}}));
+    Case& c = *cases_.back();
+    c.want = std::async(std::launch::async, [&c] { return c.compute(); });
+  }
+}
 
-Result<void> gpu_self_test(const GpuUnderTest& gpu) {
-  LAMINA_TRY(test_precision(gpu, DType::kF16, kMostErrorF16));
-  return test_precision(gpu, DType::kI8, kMostErrorI8);
+GpuSelfTest::~GpuSelfTest() = default;
+
+Result<void> GpuSelfTest::run(const MakeGpu& make) {
+  for (const auto& c : cases_) LAMINA_TRY(c->test(make));
+  return {};
 }
 
 }  // namespace lamina::cli

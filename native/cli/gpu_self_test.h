@@ -4,19 +4,29 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "core/engine/backend.h"
 
 namespace lamina::cli {
 
-// A fresh backend on the device under test. It is destroyed after `done` has seen it.
-struct GpuUnderTest {
-  std::function<Result<std::unique_ptr<Backend>>()> make;
-  std::function<void(Backend&)> done = [](Backend&) {};
-};
+// Makes a fresh backend on the device under test.
+using MakeGpu = std::function<Result<std::unique_ptr<Backend>>()>;
 
 // Runs a prompt and two single tokens of a small random model, in f16 and in int8, there and on the
-// reference. kDevice where the logits differ by more than the precision explains.
-Result<void> gpu_self_test(const GpuUnderTest& gpu);
+// reference.
+class GpuSelfTest {
+ public:
+  // The reference begins at once, on a thread: the device may be opened meanwhile.
+  GpuSelfTest();
+  ~GpuSelfTest();
+
+  // kDevice where the logits differ by more than the precision explains.
+  Result<void> run(const MakeGpu& make);
+
+ private:
+  struct Case;
+  std::vector<std::unique_ptr<Case>> cases_;
+};
 
 }  // namespace lamina::cli

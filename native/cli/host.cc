@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
+#include <optional>
 
 #include "native/platform/signals.h"
 
@@ -27,25 +29,49 @@ Result<std::unique_ptr<Engine>> prepare(const Host& host, std::unique_ptr<Backen
   return Engine::create(std::move(backend), host.config(), host.model->weights, host.options);
 }
 
-// What --backend asks for, prepared. With "auto" the CPU also takes over where this model does not
-// fit the first choice.
-Result<void> open_engine(Console& console, const EngineFlags& flags, ChosenBackend chosen,
-                         Host& host) {
+MemoryPlan plan_of(const ChosenBackend& prepared) {
+  return prepared.vulkan ? prepared.vulkan->plan() : MemoryPlan();
+}
+
+// The device is opened and tested on a thread of its own, while the model is read.
+class Opening {
+ public:
+  Opening(Console& console, const EngineFlags& flags)
+      : chosen_(std::async(std::launch::async, [&] { return choose_backend(console, flags); })) {}
+  Result<ChosenBackend>& wait() {
+    if (!result_) result_ = chosen_.get();
+    return *result_;
+  }
+
+ private:
+  std::future<Result<ChosenBackend>> chosen_;
+  std::optional<Result<ChosenBackend>> result_;
+};
+
+Result<void> open_engine(Console& console, const ModelFlags& model, const EngineFlags& flags,
+                         ChosenBackend chosen, Host& host) {
+  const std::string first = chosen.kind;
+  const auto prepare_on = [&](std::unique_ptr<Backend> backend) -> Result<std::unique_ptr<Engine>> {
+    if (chosen.kind != first) {  // weights were left mapped for the first choice to copy
+      LAMINA_ASSIGN(host.model, load_weights(console, host.choice.directory, model, flags));
+    }
+    return prepare(host, std::move(backend));
+  };
+  LAMINA_ASSIGN(host.engine, prepare_chosen(console, flags, chosen, prepare_on));
+  host.plan = plan_of(chosen);
   host.kind = chosen.kind;
   host.why = chosen.why;
-  Result<std::unique_ptr<Engine>> made = prepare(host, std::move(chosen.backend));
-  if (!made && flags.backend == "auto" && chosen.kind != "cpu") {
-    host.why = "chosen because " + chosen.kind + " can't run this model: " + made.error().message;
-    LAMINA_ASSIGN(ChosenBackend cpu, make_backend(console, "cpu", flags));
-    host.kind = cpu.kind;
-    made = prepare(host, std::move(cpu.backend));
-  }
-  if (!made) {
-    Error error = made.error();
-    if (error.code == Code::kOutOfMemory) error.message += "; a smaller -c or --kv i8 needs less";
-    return error;
-  }
-  host.engine = std::move(*made);
+  return {};
+}
+
+Result<void> open_model(Console& console, const ModelFlags& model, const EngineFlags& engine,
+                        Opening& opening, Host& host) {
+  LAMINA_ASSIGN(host.choice, choose_model(model));
+  const auto copied = [&] { return opening.wait() && opening.wait()->kind == "vulkan"; };
+  LAMINA_ASSIGN(host.model, load_weights(console, host.choice.directory, model, engine, copied));
+  Result<Tokenizer> tokenizer = Tokenizer::from_json(host.model->tokenizer_json, "tokenizer.json");
+  if (!tokenizer) return as_model_error(tokenizer.error());
+  host.tokenizer = std::make_unique<Tokenizer>(std::move(*tokenizer));
   return {};
 }
 
@@ -53,8 +79,10 @@ Result<void> open_engine(Console& console, const EngineFlags& flags, ChosenBacke
 
 Result<std::unique_ptr<LoadedModel>> load_weights(Console& console, const std::string& directory,
                                                   const ModelFlags& model,
-                                                  const EngineFlags& engine) {
+                                                  const EngineFlags& engine,
+                                                  const std::function<bool()>& copied_elsewhere) {
   LoadOptions options;
+  options.copied_elsewhere = copied_elsewhere;
   options.mode = load_mode_of(engine.load);
   LAMINA_ASSIGN(options.trust, trust_policy(model));
   options.threads = engine.threads;
@@ -70,26 +98,31 @@ Result<std::unique_ptr<LoadedModel>> load_weights(Console& console, const std::s
   return loaded;
 }
 
+EngineOptions engine_options(Console& console, const EngineFlags& flags, const ModelConfig& config,
+                             int32_t logit_rows) {
+  EngineOptions options;
+  options.context = context_of(console, flags, config);
+  options.max_rows = kMaxRows;
+  const int32_t affordable = (16 << 20) / std::max(config.vocab_size, 1);
+  options.max_logit_rows = std::max(1, std::min({logit_rows, affordable, kMaxRows}));
+  options.kv_dtype = kv_dtype_of(flags.kv);
+  return options;
+}
+
 Result<std::unique_ptr<Host>> open_host(Console& console, const ModelFlags& model,
                                         const EngineFlags& engine, int32_t logit_rows) {
   const auto start = std::chrono::steady_clock::now();
   auto host = std::make_unique<Host>();
-  LAMINA_ASSIGN(ChosenBackend chosen, choose_backend(console, engine));
+  Opening opening(console, engine);
+  const Result<void> opened = open_model(console, model, engine, opening, *host);
+  LAMINA_ASSIGN(ChosenBackend chosen, std::move(opening.wait()));
+  LAMINA_TRY(opened);
   host->make_backend = [&console, engine](const std::string& kind) {
     return make_backend(console, kind, engine);
   };
-  LAMINA_ASSIGN(host->choice, choose_model(model));
-  LAMINA_ASSIGN(host->model, load_weights(console, host->choice.directory, model, engine));
-  Result<Tokenizer> tokenizer = Tokenizer::from_json(host->model->tokenizer_json, "tokenizer.json");
-  if (!tokenizer) return as_model_error(tokenizer.error());
-  host->tokenizer = std::make_unique<Tokenizer>(std::move(*tokenizer));
 
-  host->options.context = context_of(console, engine, host->config());
-  host->options.max_rows = kMaxRows;
-  const int32_t affordable = (16 << 20) / std::max(host->config().vocab_size, 1);
-  host->options.max_logit_rows = std::max(1, std::min({logit_rows, affordable, kMaxRows}));
-  host->options.kv_dtype = kv_dtype_of(engine.kv);
-  LAMINA_TRY(open_engine(console, engine, std::move(chosen), *host));
+  host->options = engine_options(console, engine, host->config(), logit_rows);
+  LAMINA_TRY(open_engine(console, model, engine, std::move(chosen), *host));
   host->load_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return host;
@@ -107,6 +140,7 @@ std::unique_ptr<Survivor> make_survivor(Console& console, Host& host,
     host.why = fallback ? "in place of " + host.kind + ", which failed"
                         : std::string("made again after it failed");
     host.kind = chosen.kind;
+    host.plan = plan_of(chosen);
     return engine;
   };
   const auto tell = [&console](std::string_view line) {
@@ -123,6 +157,7 @@ Result<void> switch_backend(Host& host, Survivor& survivor, const std::string& k
   LAMINA_ASSIGN(std::unique_ptr<Engine> engine, prepare(host, std::move(chosen.backend)));
   LAMINA_TRY(survivor.switch_to(std::move(engine)));
   host.kind = kind;
+  host.plan = plan_of(chosen);
   host.why = chosen.why.empty() ? why : why + "; " + chosen.why;
   return {};
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "core/engine/memory_plan.h"
 #include "core/engine/survivor.h"
 #include "core/model/tokenizer.h"
 #include "native/cli/backend_choice.h"
@@ -17,10 +18,15 @@
 
 namespace lamina::cli {
 
-// Weights alone, by the flags' rules of loading and trust.
+// Weights alone, by the flags' rules of loading and trust. `copied_elsewhere`: see LoadOptions.
 Result<std::unique_ptr<LoadedModel>> load_weights(Console& console, const std::string& directory,
                                                   const ModelFlags& model,
-                                                  const EngineFlags& engine);
+                                                  const EngineFlags& engine,
+                                                  const std::function<bool()>& copied_elsewhere = {});
+
+// How the flags want an engine. `logit_rows`: see open_host.
+EngineOptions engine_options(Console& console, const EngineFlags& flags, const ModelConfig& config,
+                             int32_t logit_rows);
 
 // Members are destroyed in the order they need: the engine before what it points to.
 struct Host {
@@ -30,6 +36,7 @@ struct Host {
   EngineOptions options;
   std::string kind;  // of the backend in use
   std::string why;   // this one
+  MemoryPlan plan;   // of it, as it was made; without layers where it has none
   double load_seconds = 0.0;
   std::function<Result<ChosenBackend>(const std::string& kind)> make_backend;  // for later ones
   std::unique_ptr<Engine> engine;  // null once a survivor has it

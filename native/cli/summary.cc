@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "native/cli/answer.h"
+#include "native/cli/dry_run.h"
 #include "native/platform/memory_facts.h"
 
 namespace lamina::cli {
@@ -42,6 +43,9 @@ void print_summary(Console& console, const Host& host, const Survivor& survivor,
   if (stats.generated_tokens > 0) {
     prompt += format(", %.1f tokens/s, first token after ", stats.prompt_tokens_per_second()) +
               human_seconds(stats.first_token_seconds);
+    if (stats.start_to_first_token_seconds > 0) {
+      prompt += ", " + human_seconds(stats.start_to_first_token_seconds) + " after the start";
+    }
   }
   line("prompt", prompt);
   std::string answer = format("%d tokens", stats.generated_tokens);
@@ -58,6 +62,7 @@ void print_summary(Console& console, const Host& host, const Survivor& survivor,
   line("memory", "weights " + human_bytes(use.weight_bytes) + ", KV " + kv + ", activations " +
                      human_bytes(use.activation_bytes) + ", peak resident " +
                      human_bytes(memory_facts().peak_resident));
+  if (host.plan.swaps()) line("layers", layers_text(host.plan));
   const BackendInfo info = survivor.engine().backend().info();
   line("backend", info.name + " (" + info.device + "), " + host.why);
 }
@@ -71,6 +76,7 @@ void write_summary(JsonWriter& json, const Host& host, const Survivor& survivor,
   json.member("prompt_tokens_per_second", stats.prompt_tokens_per_second());
   json.member("tokens_per_second", stats.tokens_per_second());
   json.member("time_to_first_token_ms", stats.first_token_seconds * 1e3);
+  json.member("start_to_first_token_ms", stats.start_to_first_token_seconds * 1e3);
   json.member("load_ms", host.load_seconds * 1e3);
   json.member("seed", stats.seed);
   const MemoryUse use = survivor.engine().backend().memory();
@@ -78,6 +84,8 @@ void write_summary(JsonWriter& json, const Host& host, const Survivor& survivor,
   json.member("kv_bytes", use.kv_bytes).member("activation_bytes", use.activation_bytes);
   json.member("kv_snapshot_bytes", survivor.snapshot_bytes());
   json.member("peak_resident_bytes", memory_facts().peak_resident);
+  json.member("resident_layers", host.plan.resident_layers);
+  json.member("swapped_bytes_per_step", host.plan.swapped_bytes);
   json.member("load", load_mode_name(host.model->stats.mode)).end_object();
   const BackendInfo info = survivor.engine().backend().info();
   json.key("backend").begin_object().member("name", info.name).member("device", info.device);

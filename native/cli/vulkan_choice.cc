@@ -43,6 +43,8 @@ class PipelineCacheFile {
     return stored_;
   }
 
+  bool is_new() const { return stored_.empty(); }
+
   void write(const Bytes& bytes) {
     if (bytes == stored_) return;
     stored_ = bytes;
@@ -62,7 +64,8 @@ class PipelineCacheFile {
   Bytes stored_;
 };
 
-// Writes down what the driver compiled: after prepare(), and what steps needed besides at the end.
+// Writes down what the driver compiled: after prepare() where nothing was written yet, since compiling
+// took seconds, and else at the end.
 class KeptBackend final : public Backend {
  public:
   KeptBackend(std::unique_ptr<VulkanBackend> inner, PipelineCacheFile file)
@@ -77,7 +80,7 @@ class KeptBackend final : public Backend {
                        int32_t max_logit_rows) override {
     LAMINA_TRY(inner_->prepare(graph, weights, kv, rope, max_rows, max_logit_rows));
     prepared_ = true;
-    keep();
+    if (file_.is_new()) keep();
     return {};
   }
   Result<void> submit(const Batch& batch) override { return inner_->submit(batch); }
@@ -106,19 +109,11 @@ class KeptBackend final : public Backend {
   bool prepared_ = false;
 };
 
-// What is compiled for the test goes into the options: the model's kernels come after it.
-Result<void> self_test(VulkanOptions& options) {
-  VulkanBackend* vulkan = nullptr;
-  GpuUnderTest gpu;
-  gpu.make = [&]() -> Result<std::unique_ptr<Backend>> {
+Result<void> run_test(GpuSelfTest& test, const VulkanOptions& options) {
+  return test.run([&]() -> Result<std::unique_ptr<Backend>> {
     LAMINA_ASSIGN(std::unique_ptr<VulkanBackend> made, make_vulkan_backend(options));
-    vulkan = made.get();
     return std::unique_ptr<Backend>(std::move(made));
-  };
-  gpu.done = [&](Backend&) {
-    if (Result<Bytes> cache = vulkan->pipeline_cache()) options.pipeline_cache = std::move(*cache);
-  };
-  return gpu_self_test(gpu);
+  });
 }
 
 std::string device_text(const VulkanDeviceInfo& device) {
@@ -138,6 +133,7 @@ Result<VulkanDeviceInfo> device_info(int32_t device) {
 }  // namespace
 
 Result<OpenedVulkan> open_vulkan(const VulkanWish& wish) {
+  GpuSelfTest test;
   LAMINA_ASSIGN(const VulkanDeviceInfo info, device_info(wish.device));
   PipelineCacheFile file(info);
   VulkanOptions options;
@@ -148,7 +144,7 @@ Result<OpenedVulkan> open_vulkan(const VulkanWish& wish) {
     error.message = "Vulkan's " + device_text(info) + ": " + error.message;
     return error;
   };
-  if (Result<void> tested = self_test(options); !tested) return named(tested.error());
+  if (Result<void> tested = run_test(test, options); !tested) return named(tested.error());
   options.memory_budget = wish.memory_budget;
   options.on_upload = wish.on_upload;
   Result<std::unique_ptr<VulkanBackend>> made = make_vulkan_backend(options);

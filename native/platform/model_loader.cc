@@ -154,8 +154,10 @@ class Loader {
     LoadMode& mode = model_->stats.mode;
     mode = options_.mode;
     if (mode == LoadMode::kAuto) {
-      mode = need > kWorthHugePages && fits ? LoadMode::kHuge : LoadMode::kMap;
-      if (need > kWorthHugePages && !fits) {
+      const bool worth = need > kWorthHugePages &&
+                         !(options_.copied_elsewhere && options_.copied_elsewhere());
+      mode = worth && fits ? LoadMode::kHuge : LoadMode::kMap;
+      if (worth && !fits) {
         remark(LogLevel::kInfo, "too little free memory for huge pages: weights are mapped");
       }
     }
