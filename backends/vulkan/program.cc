@@ -62,10 +62,12 @@ void Program::prepare(const std::vector<PlannedOp>& plan, const std::vector<Devi
   widths_ = widths;
   at_ = addresses;
   limits_ = limits;
-  // What an answer takes, a long prompt and single tokens; other steps' pipelines are made when the
-  // first of their kind comes.
+  // What an answer takes, a short and a long prompt and single tokens; others are made when the
+  // first step of their kind comes.
   (void)dispatches({1, 1, false, true});
-  (void)dispatches({limits.max_rows, 1, limits.max_rows > 1, false});
+  for (const int32_t rows : {std::min(limits.max_rows, static_cast<int32_t>(kTileRows)), limits.max_rows}) {
+    (void)dispatches({rows, 1, rows > 1, false});
+  }
 }
 
 std::vector<Dispatch> Program::dispatches(const StepKind& step) const {

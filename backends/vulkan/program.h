@@ -77,7 +77,7 @@ class Program {
   Program(const Device& device, const ModelConfig& config, const std::string& variant,
           Pipelines& pipelines);
 
-  // Asks for the pipelines of a single token and of a long prompt. Everything pointed to outlives this.
+  // Asks for the pipelines of single tokens and of prompts. Everything pointed to outlives this.
   void prepare(const std::vector<PlannedOp>& plan, const std::vector<DeviceWeight>& weights,
                const std::vector<uint64_t>& norms, const std::vector<uint64_t>& biases,
                const std::array<int32_t, kBuffers>& widths, const Addresses& addresses,

@@ -29,6 +29,13 @@ std::string features_text(const DeviceFacts& f) {
   return text;
 }
 
+std::string kernels_text(const DeviceFacts& f) {
+  std::string text = f.int_dot ? "int8 by dot products of four" : "int8 element by element";
+  text += f.cooperative ? "; prompts on cooperative matrices" : "; prompts in tiles";
+  text += f.subgroup_control ? "" : "; the driver's own subgroup size";
+  return text;
+}
+
 class Backend final : public VulkanBackend {
  public:
   Backend(std::shared_ptr<Device> device, const VulkanOptions& options)
@@ -381,7 +388,7 @@ Result<std::vector<VulkanDeviceInfo>> vulkan_devices() {
   LAMINA_ASSIGN(const auto all, vulkan::Device::list());
   std::vector<VulkanDeviceInfo> infos;
   for (const auto& f : all) {
-    VulkanDeviceInfo info{f.name, f.driver, vulkan::features_text(f), f.software, {}};
+    VulkanDeviceInfo info{f.name, f.driver, vulkan::features_text(f), vulkan::kernels_text(f), f.software, {}};
     for (const vulkan::HeapFacts& h : f.heaps) info.heaps.push_back({h.bytes, h.free, h.local});
     infos.push_back(std::move(info));
   }

@@ -17,6 +17,7 @@ struct VulkanDeviceInfo {
   std::string name;      // "NVIDIA H200"
   std::string driver;    // "NVIDIA 580.159.04"
   std::string features;  // "subgroup 32, int8 dot, cooperative matrix"
+  std::string kernels;   // which of them it gets: "single tokens: int8 dot products; prompts: ..."
   bool software = false;
   struct Heap {
     uint64_t bytes = 0, free = 0;

@@ -92,8 +92,9 @@ void check_gpu(Findings& out, const VulkanDeviceInfo& gpu, int32_t number) {
   const std::string name = format("gpu %d", number);
   out.push_back({name, gpu.software ? State::kNote : State::kOk,
                  gpu.name + ", " + gpu.driver + ", " + gpu.features + ", " +
-                     heaps_text(gpu),
+                     "memory " + heaps_text(gpu),
                  "nothing to do: this is software, used where --backend vulkan asks for it"});
+  out.push_back({"kernels of " + name, State::kOk, gpu.kernels, ""});
   const Result<OpenedVulkan> opened = open_vulkan({.device = number, .memory_budget = 0, .on_upload = {}});
   out.push_back({"self-test " + name,
                  opened         ? State::kOk
@@ -108,7 +109,7 @@ void check_gpus(Findings& out) {
   if (!gpus || gpus->empty()) {
     out.push_back({"gpu", State::kNote, gpus ? "Vulkan finds no device here" : gpus.error().message,
                    "nothing to do without a GPU: models run on the processor; with one, install "
-                   "its Vulkan driver"});
+                   "its Vulkan driver, then look with vulkaninfo"});
     return;
   }
   for (size_t i = 0; i < gpus->size(); ++i) check_gpu(out, (*gpus)[i], static_cast<int32_t>(i));

@@ -93,8 +93,8 @@ struct GpuSelfTest::Case {
 };
 
 Result<void> GpuSelfTest::Case::test(const MakeGpu& make) {
-  LAMINA_ASSIGN(const Logits right, want.get());
   LAMINA_ASSIGN(std::unique_ptr<Backend> backend, make());
+  LAMINA_ASSIGN(const Logits right, want.get());
   LAMINA_ASSIGN(const auto engine, engine_of(std::move(backend), *model));
   LAMINA_ASSIGN(const Logits got, run_all(*engine));
   for (size_t step = 0; step < right.size(); ++step) {
