@@ -122,6 +122,7 @@ Result<ChosenBackend> choose_backend(Console& console, const EngineFlags& flags)
                       "--device %d: the processor is the only one, device 0%s", flags.device,
                       automatic ? ("; no other is used: " + why).c_str() : "");
   }
+  if (flags.memory_budget != 0) console.warn("--memory-budget is for a GPU's memory: none is used");
   LAMINA_ASSIGN(ChosenBackend chosen,
                 make_backend(console, automatic ? "cpu" : flags.backend, flags));
   return chosen_because(automatic ? "chosen because " + why : why, std::move(chosen));

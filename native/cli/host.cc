@@ -33,19 +33,20 @@ MemoryPlan plan_of(const ChosenBackend& prepared) {
   return prepared.vulkan ? prepared.vulkan->plan() : MemoryPlan();
 }
 
-// The device is opened and tested on a thread of its own, while the model is read.
+// The device is opened and tested on a thread of its own, while the model is read. The thread is not
+// joined before this goes: drivers clean up at its end, while the engine is made.
 class Opening {
  public:
   Opening(Console& console, const EngineFlags& flags)
-      : chosen_(std::async(std::launch::async, [&] { return choose_backend(console, flags); })) {}
+      : done_(std::async(std::launch::async, [&, this] { result_ = choose_backend(console, flags); })) {}
   Result<ChosenBackend>& wait() {
-    if (!result_) result_ = chosen_.get();
+    done_.wait();
     return *result_;
   }
 
  private:
-  std::future<Result<ChosenBackend>> chosen_;
   std::optional<Result<ChosenBackend>> result_;
+  std::future<void> done_;
 };
 
 Result<void> open_engine(Console& console, const ModelFlags& model, const EngineFlags& flags,

@@ -26,6 +26,10 @@ says "not a size" "--memory-budget 12Q"
 lamina run --memory-budget 4K -p x
 exits 2 "--memory-budget 4K"
 
+lamina run --memory-budget 1G -n 1 -p x
+exits 0 "--memory-budget without a GPU"
+says "warning: --memory-budget is for a GPU" "--memory-budget without a GPU"
+
 # With no driver, the way to one.
 lamina run --backend vulkan -p x
 exits 6 "no driver"
