@@ -33,8 +33,7 @@ MemoryPlan plan_of(const ChosenBackend& prepared) {
   return prepared.vulkan ? prepared.vulkan->plan() : MemoryPlan();
 }
 
-// The device is opened and tested on a thread of its own, while the model is read. The thread is not
-// joined before this goes: drivers clean up at its end, while the engine is made.
+// The device is opened and tested on a thread of its own, while the model is read.
 class Opening {
  public:
   Opening(Console& console, const EngineFlags& flags)
