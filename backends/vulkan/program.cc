@@ -185,11 +185,13 @@ bool Program::cooperative(const WeightView& w) const {
 
 // Large tiles read less; small ones keep the cores busy where a matrix gives few of them.
 CooperativeTile Program::cooperative_tile(const WeightView& w, int32_t rows) const {
-  const CooperativeTile large{128, 16, 512}, narrow{128, 16, 256}, low{64, 16, 256};
+  // Of 128 x 128: 8 subgroups of 32 x 64 read least, 16 of 32 x 32 hide more.
+  const CooperativeTile wide{128, 32, 256}, large{128, 16, 512}, narrow{128, 16, 256}, low{64, 16, 256};
   if (w.dtype == DType::kF16 || rows <= 64 || facts_.max_invocations < large.threads) return low;
   const uint32_t units = static_cast<uint32_t>(w.rows + 1) / 2;
   const uint32_t groups = div_up_u32(static_cast<uint32_t>(rows), large.rows) *
                           div_up_u32(units, large.units(facts_.subgroup));
+  if (10 * groups >= 9 * facts_.cores) return wide;
   return 2 * groups <= facts_.cores ? narrow : large;
 }
 
@@ -284,7 +286,7 @@ uint32_t Program::heads_together(uint32_t most) const {
 // Whether rows of one sequence attend on cooperative matrices.
 bool Program::prompt_attention() const {
   const auto head_dim = static_cast<uint32_t>(config_.head_dim);
-  return facts_.cooperative && limits_.kv_type == kKvF16 && head_dim % 16 == 0 && head_dim <= kPromptHeadDim &&
+  return facts_.cooperative && limits_.kv_type != kKvF32 && head_dim % 16 == 0 && head_dim <= kPromptHeadDim &&
          !variant_has("no-prompt-attention");
 }
 

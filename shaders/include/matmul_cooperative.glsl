@@ -163,13 +163,16 @@ void scale_sums(uint at) {
   }
 }
 
-void multiply_step(uint stage) {
+void multiply_first(uint stage) {
   if (BLOCK <= 64 || stage == 0) clear_sums();
   multiply_half(stage * STAGE);
   if (BLOCK == 32) {
     scale_sums(stage * STEP_BLOCKS);
     clear_sums();
   }
+}
+
+void multiply_second(uint stage) {
   multiply_half(stage * STAGE + 2);
   if (BLOCK <= 64 || stage == 1) scale_sums(stage * STEP_BLOCKS + STEP_BLOCKS - 1);
 }
@@ -188,20 +191,27 @@ void multiply_half(uint at) {
   }
 }
 
-void multiply_step(uint stage) {
-  multiply_half(stage * STAGE);
-  multiply_half(stage * STAGE + 2);
-}
+void multiply_first(uint stage) { multiply_half(stage * STAGE); }
+void multiply_second(uint stage) { multiply_half(stage * STAGE + 2); }
 #endif
 
-// Multiplies step `step`, which lies in `stage` once all threads have arrived.
-void advance(uint step, uint stage) {
-  barrier();
+// The next step from registers to shared memory, the one after it to registers.
+void pass_on(uint step, uint stage) {
   store_words(1 - stage);
   store_scales(1 - stage);
   load_words(step + 2);
   load_scales(step + 2, stage);
-  multiply_step(stage);
+}
+
+// Multiplies step `step`, which lies in `stage` once all threads have arrived. Few, large subgroups do
+// better to multiply first.
+void advance(uint step, uint stage) {
+  const bool late = U > 16;
+  barrier();
+  if (!late) pass_on(step, stage);
+  multiply_first(stage);
+  if (late) pass_on(step, stage);
+  multiply_second(stage);
 }
 
 const uint OUT_LINE = W_LINES / 4 + 1;               // 16-byte words of a row of sums in shared memory
