@@ -183,11 +183,19 @@ bool Program::cooperative(const WeightView& w) const {
   return w.dtype == DType::kI8 && (w.group == 0 || w.group == 32 || w.group == 64 || w.group == 128);
 }
 
-// Large tiles read less; small ones keep the cores busy where a matrix gives few of them.
+// Large tiles read less; small ones keep the cores busy where a matrix gives few of them. Of 128 x 128, 16
+// subgroups of 32 x 32 hide more, 8 of 32 x 64 read least. "tile=1" to "tile=4" choose one, for tests.
 CooperativeTile Program::cooperative_tile(const WeightView& w, int32_t rows) const {
-  // Of 128 x 128: 8 subgroups of 32 x 64 read least, 16 of 32 x 32 hide more.
-  const CooperativeTile wide{128, 32, 256}, large{128, 16, 512}, narrow{128, 16, 256}, low{64, 16, 256};
-  if (w.dtype == DType::kF16 || rows <= 64 || facts_.max_invocations < large.threads) return low;
+  constexpr CooperativeTile low{64, 16, 256}, narrow{128, 16, 256}, large{128, 16, 512}, wide{128, 32, 256};
+  if (w.dtype == DType::kF16 || facts_.max_invocations < large.threads) return low;
+  switch (variant_number("tile", 0)) {
+    case 1: return low;
+    case 2: return narrow;
+    case 3: return large;
+    case 4: return wide;
+    default: break;
+  }
+  if (rows <= 64) return low;
   const uint32_t units = static_cast<uint32_t>(w.rows + 1) / 2;
   const uint32_t groups = div_up_u32(static_cast<uint32_t>(rows), large.rows) *
                           div_up_u32(units, large.units(facts_.subgroup));

@@ -146,7 +146,7 @@ TEST_P(Ops, matmul_add) {
     probe.op(OpKind::kMatmulAdd, Buffer::kNormed, Buffer::kHidden, w, bias);
     probe.read_out(Buffer::kHidden);
     const Batch batches[] = {test::rows_of(kPages, 0, 1, 211), test::rows_of(kPages, 1, 3, 211),
-                             test::rows_of(kPages, 4, 67, 211)};
+                             test::rows_of(kPages, 4, 67, 211), test::rows_of(kPages, 71, 150, 211)};
     compare(probe, batches, after_f32_steps());
   }
 }

@@ -31,9 +31,9 @@ inline std::vector<std::string> vulkan_engines(size_t most = 100) {
   if (!vulkan_missing().empty()) return {kNoVulkan};
   std::vector<std::string> all = {
       "vulkan",
-      "vulkan:no-int-dot no-shuffle u=2",
-      "vulkan:no-fused unroll=1",
-      "vulkan:resident=2 threads=128 heads=1",
+      "vulkan:no-int-dot no-shuffle u=2 tile=2",
+      "vulkan:no-fused unroll=1 tile=4",
+      "vulkan:resident=2 threads=128 heads=1 tile=3",
       "vulkan:no-cooperative u=4 unroll=2 threads=32 heads=4",
   };
   all.resize(std::min(most, all.size()));
