@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the network front hands to handlers and takes from them. Everything here happens on the event
+// loop's thread; post() is the only way in from another.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace lamina::daemon {
+
+struct HttpRequest {
+  std::string method;   // "GET" "HEAD" "POST" ...; already one that the route takes
+  std::string path;     // decoded, normalised, without the query; begins with '/'
+  std::string query;    // raw, without '?'
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case, values trimmed
+  std::string body;     // whole, within the route's limit
+  std::string peer;     // "127.0.0.1:51324"
+  bool tls = false;
+
+  std::string_view header(std::string_view lower_case_name) const;  // empty where absent
+};
+
+// One answer. Exactly one of respond(), or begin() with write()s and end().
+class HttpResponder {
+ public:
+  virtual ~HttpResponder() = default;
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+
+  virtual void respond(int status, const Headers& headers, std::string body) = 0;
+
+  // A body of unknown length (chunked), e.g. server-sent events.
+  virtual void begin(int status, const Headers& headers) = 0;
+  virtual void write(std::string part) = 0;
+  virtual void end() = 0;
+
+  virtual size_t unsent() const = 0;     // bytes written and not taken by the network
+  virtual bool connected() const = 0;
+  virtual void on_close(std::function<void()> closed) = 0;  // the peer went away before the end
+};
+
+// One WebSocket connection, from the point of view of who speaks on it.
+class WebSocketPeer {
+ public:
+  virtual ~WebSocketPeer() = default;
+  virtual void send(std::string text) = 0;
+  virtual size_t unsent() const = 0;
+  virtual void close(uint16_t code, std::string_view reason) = 0;
+};
+
+class WebSocketHandler {
+ public:
+  virtual ~WebSocketHandler() = default;
+  virtual void opened(std::shared_ptr<WebSocketPeer> peer) = 0;
+  virtual void message(std::string text) = 0;
+  virtual void drained() = 0;  // unsent() has fallen below half of the limit again
+  virtual void closed() = 0;   // last call; also after close()
+};
+
+struct Route {
+  std::string method;        // GET also takes HEAD
+  std::string path;          // exact, or a prefix when it ends with "/*"
+  size_t max_body = 0;       // bytes; 0: no body taken
+  bool needs_token = true;
+  bool needs_origin = true;  // Origin, where sent, must be allowed
+  std::function<void(const HttpRequest&, std::shared_ptr<HttpResponder>)> handle;
+};
+
+// The event loop's clock and door.
+class EventLoop {
+ public:
+  virtual ~EventLoop() = default;
+  virtual void post(std::function<void()> task) = 0;  // from any thread
+  virtual void after(double seconds, std::function<void()> task) = 0;
+};
+
+struct NetOptions {
+  std::string host = "127.0.0.1";
+  uint16_t port = 8484;  // 0: any
+  std::string tls_certificate, tls_key;  // PEM files; both or neither
+  std::vector<std::string> allowed_origins;  // beside the bound address and loopback names
+  std::string token;         // empty: none is asked for (--insecure-no-auth)
+  size_t max_connections = 512;
+  size_t max_unsent = size_t{1} << 20;   // of one connection; who writes more is cut off
+  size_t max_frame = size_t{1} << 20;    // of a WebSocket message
+  double handshake_seconds = 10.0, idle_seconds = 120.0;
+  double requests_per_second = 50.0;     // of one address, with a burst of twice as many
+};
+
+// Listens, parses, checks Host, Origin and token, answers from the routes. run() returns after stop().
+class HttpServer : public EventLoop {
+ public:
+  virtual void add(Route route) = 0;
+  // The protocol to choose must be offered by the client. `make` gets the upgrade request.
+  virtual void add_websocket(const std::string& path, const std::string& protocol,
+                             std::function<std::shared_ptr<WebSocketHandler>(const HttpRequest&)> make) = 0;
+  virtual uint16_t port() const = 0;  // that it listens on
+  virtual void run() = 0;
+  // Stops listening at once, closes connections when their answers are written or `seconds` are over.
+  virtual void stop(double seconds) = 0;
+};
+
+}  // namespace lamina::daemon

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the daemon serves, without any network: models and the generations that run on them. One
+// compute thread per loaded model steps all its generations together; callers come from any thread
+// and are told what happens by callbacks.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/engine/session.h"
+#include "core/model/chat_template.h"
+
+namespace lamina::daemon {
+
+using GenerationId = uint64_t;  // never reused; 0 is none
+
+struct GenerateRequest {
+  std::string model;                  // a loaded model's name; empty: the default one
+  std::vector<ChatMessage> messages;  // rendered by the model's chat template; or
+  std::string prompt;                 // completed as it stands, when there are no messages
+  AnswerOptions answer;
+  int32_t top_logprobs = -1;          // -1: no logprobs; 0 to 20 alternatives per token
+};
+
+struct Logprob {
+  int32_t token = -1;
+  float logprob = 0.0f;
+  std::string bytes;  // the token's text, perhaps part of a code point
+};
+
+struct Usage {
+  int32_t prompt_tokens = 0;
+  int32_t cached_tokens = 0;  // of the prompt, found in the KV cache
+  int32_t completion_tokens = 0;
+};
+
+struct Timings {  // seconds
+  double queued = 0.0;
+  double first_token = 0.0;  // from leaving the queue
+  double total = 0.0;        // from submit
+};
+
+struct GenerationEvent {
+  enum class Kind : uint8_t {
+    kStarted,  // left the queue: usage.prompt_tokens and usage.cached_tokens are known
+    kToken,    // text (whole code points, may be empty), token, logprobs when asked for
+    kDone,     // finish, usage, timings; text that was held back came as a kToken before
+    kFailed,   // error; the generation is over
+    kNotice,   // text: one line for the user (device lost, backend switched)
+  };
+  Kind kind = Kind::kToken;
+  int32_t token = -1;
+  std::string text;
+  std::vector<Logprob> logprobs;  // [0] is the token's own, then the most likely ones
+  FinishReason finish = FinishReason::kNone;
+  Usage usage;
+  Timings timings;
+  Error error;
+  std::chrono::steady_clock::time_point computed{};  // when the token was known, for latency metrics
+};
+
+// Called on a compute thread, in order, never again after kDone or kFailed. Must not block and must
+// not call the service.
+using OnEvent = std::function<void(const GenerationEvent&)>;
+
+struct ModelStatus {
+  std::string name;
+  std::string directory;
+  std::string backend;         // "cpu", "vulkan": in use
+  std::string backend_reason;  // why this one
+  std::string device;
+  std::vector<std::string> backends;  // that can be switched to
+  int32_t context = 0;                // positions of one generation
+  int32_t parallel = 0;               // generations that run at once
+  int32_t running = 0, queued = 0;
+  double tokens_per_second = 0.0;  // of the last second, all generations
+  uint64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0;
+  int32_t kv_pages = 0, kv_pages_used = 0, kv_pages_cached = 0;  // cached: kept for later prompts
+};
+
+struct LoadProgress {
+  std::string stage;  // "checking" "loading" "preparing"
+  uint64_t done = 0, total = 0;
+};
+
+struct ServiceOptions {
+  std::string backend = "auto";
+  int threads = 0;
+  int32_t context = 0;    // 0: the model's, at most 8192
+  int32_t parallel = 8;
+  int32_t queue = 64;     // generations that may wait; more are refused with kResourceExhausted
+  KvDType kv_dtype = KvDType::kF16;
+};
+
+// Thread-safe.
+class Service {
+ public:
+  static Result<std::unique_ptr<Service>> create(const ServiceOptions& options);
+  virtual ~Service() = default;  // cancels everything, joins
+
+  // Blocking; other models go on meanwhile. `progress` is called from the calling thread or a loader's.
+  virtual Result<void> load(const std::string& directory, const std::string& name,
+                            const std::function<void(const LoadProgress&)>& progress) = 0;
+  // Its generations fail with kCancelled first.
+  virtual Result<void> unload(const std::string& name) = 0;
+
+  // Errors that need no compute (unknown model, prompt too long, bad options, full queue, draining) come
+  // back at once, and `on_event` is never called then.
+  virtual Result<GenerationId> submit(GenerateRequest request, OnEvent on_event) = 0;
+  // Ends it within one step, with kDone and FinishReason::kCancelled. Unknown ids are ignored.
+  virtual void cancel(GenerationId id) = 0;
+
+  // Moves a model's running generations, with their KV, between two steps. Blocking.
+  virtual Result<void> switch_backend(const std::string& model, const std::string& backend) = 0;
+
+  virtual std::vector<ModelStatus> status() const = 0;
+
+  // From now on submit() is refused with kCancelled; returns when nothing runs or `seconds` are over.
+  virtual bool drain(double seconds) = 0;
+};
+
+}  // namespace lamina::daemon
