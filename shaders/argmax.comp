@@ -14,6 +14,8 @@ layout(push_constant, scalar) uniform Push {
   Uints tokens;  // [steps]
 } p;
 
+#include "next_step.glsl"
+
 shared float best_value[gl_WorkGroupSize.x / SUBGROUP];
 shared uint best_index[gl_WorkGroupSize.x / SUBGROUP];
 
@@ -44,11 +46,5 @@ void main() {
       best_index[0] = best_index[i];
     }
   }
-  const uint token = min(best_index[0], N_OUT - 1);
-  const uint step = p.head.v.step;
-  p.tokens.v[step] = token;
-  p.head.v.step = step + 1;
-  p.rows.v[0].token = int(token);
-  p.rows.v[0].kv_index += 1;
-  p.rows.v[0].rope_at += 1;
+  next_step(min(best_index[0], N_OUT - 1));
 }

@@ -15,6 +15,8 @@ namespace {
 
 namespace ops = reference;
 
+constexpr int32_t kMostSteps = 32;  // of one decode()
+
 class KvStore {
  public:
   KvStore() = default;
@@ -107,6 +109,30 @@ class ReferenceBackend final : public Backend {
   Result<StepOutput> read() override {
     const auto& logits = buffers_[static_cast<size_t>(Buffer::kLogits)];
     return StepOutput{{logits.data(), selected_.size() * width(Buffer::kLogits)}};
+  }
+
+  // Step by step, as anyone would.
+  int32_t most_steps(const TokenChoice&) const override { return kMostSteps; }
+
+  Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps,
+                                          const TokenChoice& choice) override {
+    SamplingParams params;
+    params.temperature = choice.temperature;
+    params.top_k = choice.top_k;
+    params.top_p = choice.top_p;
+    params.min_p = choice.min_p;
+    Sampler sampler(params);
+    Batch one = batch;
+    tokens_.clear();
+    for (int32_t i = 0; i < steps; ++i) {
+      LAMINA_TRY(submit(one));
+      LAMINA_ASSIGN(const StepOutput output, read());
+      const float unit = choice.likeliest() ? 0.0f : choice.units[static_cast<size_t>(i)];
+      tokens_.push_back(sampler.sample(output.logits, unit));
+      const Row& row = one.rows[0];
+      one.rows[0] = {tokens_.back(), row.position + 1, row.kv_index + 1, row.sequence, true};
+    }
+    return std::span<const int32_t>(tokens_);
   }
 
   Result<void> export_kv(std::span<const int32_t> pages, int32_t n_positions,
@@ -256,6 +282,7 @@ class ReferenceBackend final : public Backend {
   int32_t max_logit_rows_ = 0;
   std::array<std::vector<float>, kBuffers> buffers_;
   std::vector<size_t> selected_;
+  std::vector<int32_t> tokens_;  // of the last decode()
 };
 
 }  // namespace

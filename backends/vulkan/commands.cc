@@ -161,7 +161,7 @@ Result<void> Commands::record_segment(const Recording& r, size_t number, const S
   const bool timed = profiling_ && r.dispatches.size() < kQueries;
   const size_t first = number == 0 ? 0 : r.segments[number - 1].end;
   VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-  if (kind.argmax) begin.flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT;
+  if (kind.choose != Choose::kNothing) begin.flags = VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT;
   LAMINA_VK_TRY(vkBeginCommandBuffer(segment.commands, &begin));
   const auto time = [&](size_t query) {
     if (!timed) return;
@@ -175,7 +175,7 @@ Result<void> Commands::record_segment(const Recording& r, size_t number, const S
     time(i + 1);
   }
   if (number + 1 == r.segments.size()) {
-    if (kind.argmax) {
+    if (kind.choose != Choose::kNothing) {
       barrier_after_kernel(segment.commands,
                            VK_PIPELINE_STAGE_DRAW_INDIRECT_BIT | VK_PIPELINE_STAGE_HOST_BIT,
                            VK_ACCESS_INDIRECT_COMMAND_READ_BIT | VK_ACCESS_HOST_READ_BIT);

@@ -185,6 +185,7 @@ DeviceFacts read_facts(VkPhysicalDevice physical) {
   if (facts.subgroup_control) {
     facts.max_invocations = std::min(facts.max_invocations, facts.subgroup * sizes.maxComputeWorkgroupSubgroups);
   }
+  facts.float64 = features.core.features.shaderFloat64;
   facts.int_dot = features.dot.shaderIntegerDotProduct;
   facts.cooperative = features.cooperative.cooperativeMatrix && features.v12.shaderInt8 &&
                       features.v12.shaderFloat16 && facts.subgroup == 32 &&

@@ -28,6 +28,7 @@ struct DeviceFacts {
   uint32_t subgroup = 32;   // size that kernels run with
   bool subgroup_control = false;  // kernels can ask for that size
   bool int_dot = false;     // OpSDot of packed bytes
+  bool float64 = false;
   bool memory_budget = false;
   bool cooperative = false;  // NV cooperative matrices of int8 and f16
   uint32_t cores = 0;         // multiprocessors; 0: not known

@@ -17,6 +17,8 @@ constexpr uint32_t kAttentionThreads = 128;
 constexpr uint32_t kKvStoreThreads = 128;
 constexpr uint32_t kPromptRows = 64;       // of a workgroup of attention_prompt
 constexpr uint32_t kPromptHeadDim = 128;   // at most, for its registers
+constexpr uint32_t kMostTopK = 256;        // MOST_K of sample.comp
+constexpr uint32_t kSampleShared = 16384;  // that it needs at most
 constexpr uint32_t kAttentionQueries = 8;  // of a workgroup, at most
 
 uint32_t div_up_u32(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
@@ -64,10 +66,11 @@ void Program::prepare(const std::vector<PlannedOp>& plan, const std::vector<Devi
   limits_ = limits;
   // What an answer takes, a short and a long prompt and single tokens; others are made when the
   // first step of their kind comes.
-  (void)dispatches({1, 1, false, true});
+  (void)dispatches({1, 1, false, Choose::kLikeliest});
   for (const int32_t rows : {std::min(limits.max_rows, static_cast<int32_t>(kTileRows)), limits.max_rows}) {
-    (void)dispatches({rows, 1, rows > 1, false});
+    (void)dispatches({rows, 1, rows > 1, Choose::kNothing});
   }
+  if (most_top_k() > 0) (void)dispatches({1, 1, false, Choose::kSampled});
 }
 
 std::vector<Dispatch> Program::dispatches(const StepKind& step) const {
@@ -78,21 +81,30 @@ std::vector<Dispatch> Program::dispatches(const StepKind& step) const {
     if (n > 0) add(list, i, bucket_of(n), step.tiled_attention);
     for (size_t d = first; d < list.size(); ++d) list[d].layer = (*plan_)[i].layer;
   }
-  if (step.argmax) add_argmax(list);
+  if (step.choose != Choose::kNothing) add_choose(list, step.choose);
   return list;
 }
 
-void Program::add_argmax(std::vector<Dispatch>& list) const {
+// A quarter of the threads: their largest logits then tell sample.comp well enough what the candidates
+// are at least.
+int32_t Program::most_top_k() const {
+  const bool able = facts_.float64 && facts_.shared_bytes >= kSampleShared && !variant_has("no-sample");
+  return able ? static_cast<int32_t>(std::min(kMostTopK, choose_threads() / 4)) : 0;
+}
+
+uint32_t Program::choose_threads() const { return std::min(1024u, facts_.max_invocations); }
+
+void Program::add_choose(std::vector<Dispatch>& list, Choose choose) const {
   Shape s;
-  s[kThreads] = std::min(1024u, facts_.max_invocations);
+  s[kThreads] = choose_threads();
   s[kSubgroup] = facts_.subgroup;
   s[kNOut] = static_cast<uint32_t>(widths_[static_cast<size_t>(Buffer::kLogits)]);
   Dispatch d{};
-  d.pipeline = pipelines_.request("argmax", s);
+  d.pipeline = pipelines_.request(choose == Choose::kSampled ? "sample" : "argmax", s);
   d.kind = OpKind::kLogits;
   d.x = d.y = 1;
-  d.argmax = {at_.buffers[static_cast<size_t>(Buffer::kLogits)], at_.head, at_.rows, at_.tokens};
-  d.push_bytes = sizeof(ArgmaxPush);
+  d.choose = {at_.buffers[static_cast<size_t>(Buffer::kLogits)], at_.head, at_.rows, at_.tokens, at_.choice};
+  d.push_bytes = sizeof(ChoosePush);
   list.push_back(d);
 }
 

@@ -21,7 +21,7 @@ struct DeviceWeight {
 struct Addresses {
   std::vector<uint64_t> buffers;  // by lamina::Buffer
   uint64_t xq, xs, partial, arrived;
-  uint64_t head, rows, pages, selected, rope, tokens;
+  uint64_t head, rows, pages, selected, rope, tokens, choice;
   std::vector<uint64_t> keys;  // by layer
   uint64_t fresh_kv;           // for an int8 cache: a step's K and V as floats
 };
@@ -44,7 +44,7 @@ struct Dispatch {
     MatmulPush matmul;
     AttentionPush attention;
     KvStorePush kv_store;
-    ArgmaxPush argmax;
+    ChoosePush choose;
   };
   uint32_t push_bytes;
 };
@@ -63,11 +63,14 @@ struct CooperativeTile {
   uint32_t units(uint32_t subgroup) const { return threads / subgroup / (rows / 32) * subgroup_units; }
 };
 
+// What becomes of the logits: the host gets them, or a token is chosen from them.
+enum class Choose : uint8_t { kNothing, kLikeliest, kSampled };
+
 // What a step is, as far as its commands depend on it.
 struct StepKind {
   int32_t rows, selected;  // rounded up; selected 0: no logits at all
   bool tiled_attention;    // many rows of one sequence
-  bool argmax;             // the most likely token becomes the next step's row
+  Choose choose;           // a token that becomes the next step's row
   auto operator<=>(const StepKind&) const = default;
 };
 
@@ -86,6 +89,8 @@ class Program {
   std::vector<Dispatch> dispatches(const StepKind& step) const;
   // Rows of one sequence that a workgroup of tiled attention takes.
   uint32_t attention_rows() const;
+  // Candidates that a sampled token may be drawn from; 0: the device can't sample.
+  int32_t most_top_k() const;
   uint32_t attention_groups(bool tiled) const;  // of query heads that a workgroup takes
 
  private:
@@ -93,7 +98,7 @@ class Program {
   void add_matmul(std::vector<Dispatch>& list, size_t op, Bucket bucket) const;
   void add_attention(std::vector<Dispatch>& list, const PlannedOp& op, bool tiled) const;
   void add_kv_store(std::vector<Dispatch>& list, const PlannedOp& op, Bucket bucket) const;
-  void add_argmax(std::vector<Dispatch>& list) const;
+  void add_choose(std::vector<Dispatch>& list, Choose choose) const;
   uint32_t heads_together(uint32_t most) const;
   bool cooperative(const WeightView& w) const;
   CooperativeTile cooperative_tile(const WeightView& w, int32_t rows) const;
@@ -101,6 +106,7 @@ class Program {
   Dispatch dispatch(const PlannedOp& op, const std::string& module, const Shape& shape) const;
   Shape shape_of(const PlannedOp& op) const;
   bool fits_fused(const PlannedOp& op) const;
+  uint32_t choose_threads() const;
   uint32_t stride(Buffer b) const;
   bool variant_has(const char* word) const;
   uint32_t variant_number(const char* key, uint32_t otherwise) const;

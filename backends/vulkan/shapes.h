@@ -42,8 +42,16 @@ struct KvStorePush {
   uint64_t fresh, head, rows, pages, keys;
 };
 
-struct ArgmaxPush {
-  uint64_t logits, head, rows, tokens;
+// Of argmax and sample; the former needs no choice.
+struct ChoosePush {
+  uint64_t logits, head, rows, tokens, choice;
+};
+
+// Choice of sample.comp; a random number for each step follows.
+struct StepChoice {
+  uint32_t top_k;
+  float top_p, min_p;
+  float inverse_temperature;
 };
 
 // The step's buffer, as StepHead and Row of common.glsl.

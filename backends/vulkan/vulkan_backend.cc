@@ -86,15 +86,21 @@ class Backend final : public VulkanBackend {
     LAMINA_TRY(validate_batch(batch, graph_.config, n_pages_, max_rows_, max_logit_rows_));
     LAMINA_TRY(commands_->wait());  // the step's memory may still be in use
     LAMINA_TRY(load(batch));
-    return commands_->submit(step_kind(false), 1);
+    return commands_->submit(step_kind(Choose::kNothing), 1);
   }
 
   // A token that nobody wants would be an upload of all swapped layers.
-  int32_t most_steps() const override { return memory_.swaps() ? 0 : kMostSteps; }
+  int32_t most_steps(const TokenChoice& choice) const override {
+    const int32_t vocab = graph_.config.vocab_size;
+    const bool able = choice.likeliest() ||
+                      (choice.top_k > 1 && choice.top_k <= program_->most_top_k() && choice.top_k < vocab);
+    return memory_.swaps() || !able ? 0 : kMostSteps;
+  }
 
-  Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps) override {
+  Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps,
+                                          const TokenChoice& choice) override {
     LAMINA_CHECK(program_ != nullptr && batch.rows.size() == 1 && batch.rows[0].wants_logits);
-    LAMINA_CHECK(steps >= 1 && steps <= kMostSteps);
+    LAMINA_CHECK(steps >= 1 && steps <= most_steps(choice));
     const Row& row = batch.rows[0];
     LAMINA_CHECK(static_cast<size_t>(row.kv_index + steps - 1) / kPageSize < batch.sequences[0].pages.size());
     LAMINA_TRY(validate_batch(batch, graph_.config, n_pages_, max_rows_, max_logit_rows_));
@@ -105,7 +111,8 @@ class Backend final : public VulkanBackend {
       rope_.fill(row.position + i, rope_row_.data(), rope_row_.data() + d / 2);
       std::copy_n(rope_row_.data(), d, step_.as<float>(rope_at_) + static_cast<size_t>(i) * d);
     }
-    LAMINA_TRY(commands_->submit(step_kind(true), steps));
+    if (!choice.likeliest()) load_choice(choice, steps);
+    LAMINA_TRY(commands_->submit(step_kind(choice.likeliest() ? Choose::kLikeliest : Choose::kSampled), steps));
     LAMINA_TRY(commands_->wait());
     return std::span<const int32_t>(step_.as<const int32_t>(tokens_at_), static_cast<size_t>(steps));
   }
@@ -240,7 +247,7 @@ class Backend final : public VulkanBackend {
 
   // Where the parts of the step's memory lie.
   struct StepLayout {
-    uint64_t rows, selected, rope, pages, tokens, most_pages, bytes;
+    uint64_t rows, selected, rope, pages, tokens, choice, most_pages, bytes;
   };
   static StepLayout lay_out_step(const Graph& graph, const StepShape& shape) {
     const auto rows = static_cast<uint64_t>(shape.max_rows);
@@ -259,6 +266,7 @@ class Backend final : public VulkanBackend {
     at.most_pages = static_cast<uint64_t>(shape.kv.n_pages) * rows;
     at.pages = take(at.most_pages * 4);
     at.tokens = take(kMostSteps * 4);
+    at.choice = take(sizeof(StepChoice) + kMostSteps * 4);
     return at;
   }
 
@@ -268,6 +276,7 @@ class Backend final : public VulkanBackend {
     rope_at_ = at.rope;
     pages_at_ = at.pages;
     tokens_at_ = at.tokens;
+    choice_at_ = at.choice;
     most_pages_ = at.most_pages;
     LAMINA_ASSIGN(step_, DeviceBuffer::create(*device_, at.bytes, Place::kStep, "the step"));
     const uint64_t address = step_.address();
@@ -277,6 +286,7 @@ class Backend final : public VulkanBackend {
     addresses_.rope = address + rope_at_;
     addresses_.pages = address + pages_at_;
     addresses_.tokens = address + tokens_at_;
+    addresses_.choice = address + choice_at_;
     return {};
   }
 
@@ -336,10 +346,17 @@ class Backend final : public VulkanBackend {
     return {};
   }
 
-  StepKind step_kind(bool argmax) const {
+  void load_choice(const TokenChoice& choice, int32_t steps) {
+    LAMINA_CHECK(choice.units.size() >= static_cast<size_t>(steps));
+    *step_.as<StepChoice>(choice_at_) = {static_cast<uint32_t>(choice.top_k), choice.top_p, choice.min_p,
+                                         1.0f / choice.temperature};
+    std::copy_n(choice.units.begin(), steps, step_.as<float>(choice_at_ + sizeof(StepChoice)));
+  }
+
+  StepKind step_kind(Choose choose) const {
     return {std::min(bucket_of(n_rows_).rows, (max_rows_ + 127) / 128 * 128),
             n_selected_ ? std::min(bucket_of(n_selected_).rows, max_logit_rows_) : 0, tiled_attention_,
-            argmax};
+            choose};
   }
 
   size_t logit_stride() const {
@@ -361,7 +378,7 @@ class Backend final : public VulkanBackend {
   uint64_t activation_bytes_ = 0;
   KvMemory kv_;
   DeviceBuffer activations_[kBuffers], xq_, xs_, partial_, arrived_, fresh_kv_, step_, readback_;
-  uint64_t rows_at_ = 0, selected_at_ = 0, rope_at_ = 0, pages_at_ = 0, tokens_at_ = 0, most_pages_ = 0;
+  uint64_t rows_at_ = 0, selected_at_ = 0, rope_at_ = 0, pages_at_ = 0, tokens_at_ = 0, choice_at_ = 0, most_pages_ = 0;
   Addresses addresses_{};
   std::unique_ptr<Program> program_;
   std::unique_ptr<Uploader> uploader_;  // null once all layers are there

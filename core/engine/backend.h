@@ -9,6 +9,7 @@
 #include "core/base/result.h"
 #include "core/engine/batch.h"
 #include "core/engine/graph.h"
+#include "core/engine/sampler.h"
 #include "core/model/weights.h"
 
 namespace lamina {
@@ -55,12 +56,13 @@ class Backend {
   // Waits for the step and gives its output.
   virtual Result<StepOutput> read() = 0;
 
-  // Greedy decoding that need not come back to the host for each token: runs the batch's one row, then
-  // `steps` - 1 more, each with the most likely token (the first of equals) of the one before, and
-  // gives the tokens, which stay valid until the next call. REQUIRES: steps <= most_steps(), and the
-  // sequence's pages hold them all.
-  virtual int32_t most_steps() const { return 0; }
-  virtual Result<std::span<const int32_t>> decode(const Batch&, int32_t) {
+  // Decoding that need not come back to the host for each token: runs the batch's one row, then
+  // `steps` - 1 more, each with the token that `choice` takes from the logits of the one before, and
+  // gives the tokens, which stay valid until the next call. REQUIRES: steps <= most_steps(choice), and
+  // the sequence's pages hold them all; units for all steps unless choice.likeliest().
+  // most_steps() is 0 where the backend can't choose so; units don't count there.
+  virtual int32_t most_steps(const TokenChoice&) const { return 0; }
+  virtual Result<std::span<const int32_t>> decode(const Batch&, int32_t, const TokenChoice&) {
     return make_error(Code::kUnsupported, "this backend decodes one token at a time");
   }
 

@@ -108,11 +108,16 @@ Result<bool> Engine::step(std::span<Session* const> sessions, const OnEvent& on_
 
 // Several tokens of the batch's one row; false where that can't be.
 Result<bool> Engine::decode_ahead(Session& session, const OnEvent& on_event) {
-  const int32_t most = std::min(options_.tokens_per_submit, backend_->most_steps());
+  std::optional<TokenChoice> choice = session.sampler().choice();
+  if (!choice) return false;
+  const int32_t most = std::min(options_.tokens_per_submit, backend_->most_steps(*choice));
   const int32_t steps = most > 1 ? session.look_ahead(most) : 1;
   if (steps <= 1) return false;
   batch_.sequences[0].pages = session.pages();
-  const Result<std::span<const int32_t>> decoded = backend_->decode(batch_, steps);
+  units_.resize(static_cast<size_t>(steps));
+  session.sampler().units(units_);
+  choice->units = units_;
+  const Result<std::span<const int32_t>> decoded = backend_->decode(batch_, steps, *choice);
   if (!decoded) {
     session.undo_next();
     return decoded.error();

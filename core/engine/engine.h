@@ -18,7 +18,8 @@ struct EngineOptions {
   int32_t max_rows = 512;       // rows of a step
   int32_t max_logit_rows = 64;  // rows of a step that may want logits
   KvDType kv_dtype = KvDType::kF16;
-  // Tokens that a backend which can may decode by itself, when one session alone decodes greedily:
+  // Tokens that a backend which can may decode by itself, when one session alone decodes and
+  // nothing adjusts its logits:
   // an end is noticed at most so many tokens late, and what was computed beyond is dropped.
   int32_t tokens_per_submit = 8;
 };
@@ -91,6 +92,7 @@ class Engine {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<KvPool> pool_;
   Batch batch_;
+  std::vector<float> units_;
 };
 
 }  // namespace lamina

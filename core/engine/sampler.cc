@@ -71,10 +71,14 @@ void Sampler::accept(int32_t token) {
   window_next_ = (window_next_ + 1) % window_.size();
 }
 
+bool Sampler::penalizes() const {
+  return params_.repeat_last_n != 0 &&
+         (params_.repeat_penalty != 1.0f || params_.presence_penalty != 0.0f ||
+          params_.frequency_penalty != 0.0f);
+}
+
 bool Sampler::adjusts_logits() const {
-  const bool penalties = params_.repeat_penalty != 1.0f || params_.presence_penalty != 0.0f ||
-                         params_.frequency_penalty != 0.0f;
-  return !params_.logit_bias.empty() || (penalties && !window_.empty());
+  return !params_.logit_bias.empty() || (penalizes() && !window_.empty());
 }
 
 void Sampler::penalize(std::span<float> logits) {
@@ -99,14 +103,33 @@ void Sampler::adjust(std::span<float> logits) {
   penalize(logits);
 }
 
+std::optional<TokenChoice> Sampler::choice() const {
+  if (!params_.logit_bias.empty() || penalizes()) return std::nullopt;
+  if (picks_likeliest()) return TokenChoice{};
+  return TokenChoice{params_.temperature, params_.top_k, params_.top_p, params_.min_p, {}};
+}
+
+void Sampler::units(std::span<float> out) const {
+  Random ahead = random_;
+  for (float& unit : out) unit = ahead.next_unit();
+}
+
+void Sampler::skip() {
+  if (!picks_likeliest()) random_.next_unit();
+}
+
 int32_t Sampler::sample(std::span<const float> logits) {
+  return sample(logits, picks_likeliest() ? 0.0f : random_.next_unit());
+}
+
+int32_t Sampler::sample(std::span<const float> logits, float unit) {
   LAMINA_CHECK(!logits.empty());
   if (adjusts_logits()) {
     adjusted_.assign(logits.begin(), logits.end());
     adjust(adjusted_);
     logits = adjusted_;
   }
-  if (params_.temperature <= 0.0f || params_.top_k == 1) return argmax(logits);
+  if (picks_likeliest()) return argmax(logits);
 
   const float best = logits[static_cast<size_t>(argmax(logits))];
   if (best == kLowest || std::isnan(best)) return argmax(logits);
@@ -121,7 +144,7 @@ int32_t Sampler::sample(std::span<const float> logits) {
     total = select_likely(logits, best);
   }
   const bool cuts = params_.top_p < 1.0f || params_.min_p > 0.0f;
-  return draw(cuts ? cut_top_p(total) : candidates_.size(), best);
+  return draw(cuts ? cut_top_p(total) : candidates_.size(), best, unit);
 }
 
 // The k best candidates, sorted. One pass keeps up to 2k + 256 of them and, whenever there is no
@@ -190,11 +213,11 @@ size_t Sampler::cut_top_p(double total) {
 }
 
 // One of the first n candidates, by their probabilities at the temperature.
-int32_t Sampler::draw(size_t n, float best) {
+int32_t Sampler::draw(size_t n, float best, float unit) const {
   const float inverse = 1.0f / params_.temperature;
   double total = 0.0;
   for (size_t i = 0; i < n; ++i) total += exp_f32((candidates_[i].logit - best) * inverse);
-  double left = static_cast<double>(random_.next_unit()) * total;
+  double left = static_cast<double>(unit) * total;
   for (size_t i = 0; i < n; ++i) {
     left -= exp_f32((candidates_[i].logit - best) * inverse);
     if (left < 0.0) return candidates_[i].token;

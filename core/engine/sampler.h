@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -32,6 +33,18 @@ struct SamplingParams {
   Result<void> validate(int32_t vocab_size) const;
 };
 
+// How a backend that can is to choose tokens from logits as they are (Backend::decode): what Sampler
+// would choose from the same logits, to the token.
+struct TokenChoice {
+  float temperature = 0.0f;  // 0: the likeliest, the first of equals; nothing else counts then
+  int32_t top_k = 0;         // these as in SamplingParams
+  float top_p = 1.0f;
+  float min_p = 0.0f;
+  std::span<const float> units;  // a random number for each step, see Sampler::units
+
+  bool likeliest() const { return temperature <= 0.0f; }
+};
+
 // Copyable: a copy goes on exactly as the original would.
 class Sampler {
  public:
@@ -41,15 +54,21 @@ class Sampler {
   // NaN counts as -inf. When every logit is -inf the answer is token 0. Allocates at the first
   // call only. REQUIRES: logits are not empty.
   int32_t sample(std::span<const float> logits);
+  // The same with this random number instead of the next one.
+  int32_t sample(std::span<const float> logits, float unit);
 
   // Adds a token, of prompt or answer, to the penalties' window.
   void accept(int32_t token);
 
   const SamplingParams& params() const { return params_; }
-  // Whether sample() is argmax() of the logits as they are.
-  bool picks_likeliest() const {
-    return (params_.temperature <= 0.0f || params_.top_k == 1) && !adjusts_logits();
-  }
+
+  // What another may choose tokens by instead of sample(), for this token and all later ones;
+  // without units. None where logits are adjusted.
+  std::optional<TokenChoice> choice() const;
+  // The random numbers of the next tokens.
+  void units(std::span<float> out) const;
+  // A token was chosen elsewhere: its random number is used up.
+  void skip();
 
  private:
   struct Candidate {
@@ -57,13 +76,15 @@ class Sampler {
     int32_t token;
   };
 
+  bool picks_likeliest() const { return params_.temperature <= 0.0f || params_.top_k == 1; }
+  bool penalizes() const;
   bool adjusts_logits() const;
   void adjust(std::span<float> logits);
   void penalize(std::span<float> logits);
   void select_top_k(std::span<const float> logits, size_t k);
   double select_likely(std::span<const float> logits, float best);
   size_t cut_top_p(double total);
-  int32_t draw(size_t n, float best);
+  int32_t draw(size_t n, float best, float unit) const;
 
   SamplingParams params_;
   Random random_;

@@ -164,7 +164,7 @@ Result<int32_t> Session::next(Batch& batch, int32_t max_rows) {
 }
 
 int32_t Session::look_ahead(int32_t most) {
-  if (!wants_logits_ || !sampler_->picks_likeliest()) return 1;
+  if (!wants_logits_) return 1;
   // The last token of an answer has no place in the cache of its own.
   int32_t steps = std::min(most, options_.context - n_cached_ + 1);
   if (answer_.max_new_tokens >= 0) steps = std::min(steps, answer_.max_new_tokens - n_generated_);
@@ -179,11 +179,16 @@ void Session::undo_next() {
 
 TokenEvent Session::accept(std::span<const float> logits) {
   LAMINA_CHECK(wants_logits_);
-  return accept_token(sampler_->sample(logits));
+  return take(sampler_->sample(logits));
 }
 
 TokenEvent Session::accept_token(int32_t token) {
   LAMINA_CHECK(wants_logits_);
+  sampler_->skip();
+  return take(token);
+}
+
+TokenEvent Session::take(int32_t token) {
   wants_logits_ = false;
   sampler_->accept(token);
   tokens_.push_back(token);

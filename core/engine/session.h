@@ -94,8 +94,8 @@ class Session {
   Result<int32_t> next(Batch& batch, int32_t max_rows);
 
   // After a next() of one row that wants logits: how many steps, this one included and at most `most`,
-  // a backend may run by itself (Backend::decode), with pages taken for them. 1 unless sampling is
-  // plainly greedy. Each token goes through accept_token(), with a next() between two.
+  // a backend may run by itself (Backend::decode), with pages taken for them. Each token goes through
+  // accept_token(), with a next() between two; what comes after an end is forgotten.
   int32_t look_ahead(int32_t most);
 
   // The rows of the last next() were not computed after all: the step failed.
@@ -106,7 +106,7 @@ class Session {
 
   // Takes the logits of that row, samples, and says what happened. `logits` may be changed.
   TokenEvent accept(std::span<const float> logits);
-  // The same when the device has sampled. REQUIRES: wants_logits().
+  // The same when the device has sampled by sampler().choice(). REQUIRES: wants_logits().
   TokenEvent accept_token(int32_t token);
 
   // Ends the answer; gives text that was held back.
@@ -146,6 +146,7 @@ class Session {
           KvPool* pool, const SessionOptions& options);
 
   void rewind(int32_t n_tokens);
+  TokenEvent take(int32_t token);
   TokenEvent finish(FinishReason reason, int32_t token);
   bool is_eos(int32_t token) const;
 

@@ -71,7 +71,7 @@ Result<void> BenchRunner::prompt(int32_t from, int32_t n, bool logits) {
 }
 
 Result<void> BenchRunner::generate(int32_t from, int32_t n) {
-  const int32_t together = std::min(tokens_per_submit, engine_.backend().most_steps());
+  const int32_t together = std::min(tokens_per_submit, engine_.backend().most_steps(TokenChoice{}));
   if (together > 1) return generate_together(from, n, together);
   for (int32_t i = 0; i < n; ++i) LAMINA_TRY(submit(from + i, 1, true));
   return {};
@@ -87,7 +87,7 @@ Result<void> BenchRunner::generate_together(int32_t from, int32_t n, int32_t tog
     batch_.clear();
     batch_.sequences.push_back({pages_.pages()});
     batch_.rows.push_back({token, from + i, from + i, 0, true});
-    LAMINA_ASSIGN(const auto tokens, engine_.backend().decode(batch_, steps));
+    LAMINA_ASSIGN(const auto tokens, engine_.backend().decode(batch_, steps, TokenChoice{}));
     token = tokens.back();
     i += steps;
   }

@@ -85,9 +85,10 @@ class KeptBackend final : public Backend {
   }
   Result<void> submit(const Batch& batch) override { return inner_->submit(batch); }
   Result<StepOutput> read() override { return inner_->read(); }
-  int32_t most_steps() const override { return inner_->most_steps(); }
-  Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps) override {
-    return inner_->decode(batch, steps);
+  int32_t most_steps(const TokenChoice& choice) const override { return inner_->most_steps(choice); }
+  Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps,
+                                          const TokenChoice& choice) override {
+    return inner_->decode(batch, steps, choice);
   }
   Result<void> export_kv(std::span<const int32_t> pages, int32_t n_positions,
                          std::span<uint16_t> out) override {

@@ -207,7 +207,7 @@ TEST_F(EngineTest, MovesBetweenEnginesInMidAnswer) {
   EXPECT_TRUE(std::ranges::equal(s.tokens(), stay.tokens()));
 }
 
-// The reference, decoding ahead as a GPU does; fails at decode number `fails_at`.
+// The reference, which counts its decodes and fails at number `fails_at`.
 class DecodesAhead final : public Backend {
  public:
   explicit DecodesAhead(int* decodes, int fails_at = 0) : decodes_(decodes), fails_at_(fails_at) {}
@@ -218,18 +218,10 @@ class DecodesAhead final : public Backend {
   }
   Result<void> submit(const Batch& batch) override { return inner_->submit(batch); }
   Result<StepOutput> read() override { return inner_->read(); }
-  int32_t most_steps() const override { return 32; }
-  Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps) override {
+  int32_t most_steps(const TokenChoice& choice) const override { return inner_->most_steps(choice); }
+  Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps, const TokenChoice& choice) override {
     if (++*decodes_ == fails_at_) return make_error(Code::kDevice, "gone");
-    Batch one = batch;
-    tokens_.clear();
-    for (int32_t i = 0; i < steps; ++i) {
-      LAMINA_TRY(inner_->submit(one));
-      LAMINA_ASSIGN(const StepOutput output, inner_->read());
-      tokens_.push_back(argmax(output.logits));
-      one.rows[0] = {tokens_.back(), one.rows[0].position + 1, one.rows[0].kv_index + 1, 0, true};
-    }
-    return std::span<const int32_t>(tokens_);
+    return inner_->decode(batch, steps, choice);
   }
   Result<void> export_kv(std::span<const int32_t> pages, int32_t n, std::span<uint16_t> out) override {
     return inner_->export_kv(pages, n, out);
@@ -241,7 +233,6 @@ class DecodesAhead final : public Backend {
 
  private:
   std::unique_ptr<Backend> inner_ = make_reference_backend();
-  std::vector<int32_t> tokens_;
   int* decodes_;
   int fails_at_;
 };
@@ -249,18 +240,18 @@ class DecodesAhead final : public Backend {
 TEST_F(EngineTest, DecodingAheadChangesNothingButTheNumberOfCalls) {
   for (int32_t context : {256, 101}) {  // the second ends within a submission
     for (int32_t most : {1, 13, 27}) {
-      for (bool eos : {false, true}) {
+      for (auto [eos, sampled] : {std::pair{false, false}, {true, false}, {false, true}, {true, true}}) {
         AnswerOptions options = greedy(most == 1 ? 1 : context > 200 ? most * 3 : 1000);
         options.ignore_eos = !eos;
+        if (sampled) options.sampling = {.temperature = 1.5f, .logit_bias = {}, .seed = 4};
         std::vector<int32_t> answers[2];
         std::vector<int32_t> second[2];
         FinishReason reasons[2];
         int decodes = 0;
         for (bool ahead : {false, true}) {
-          std::unique_ptr<Backend> backend =
-              ahead ? std::make_unique<DecodesAhead>(&decodes) : make_reference_backend();
-          auto e = *Engine::create(std::move(backend), model_->config, model_->weights,
-                                   {context, 1, 40, 40, KvDType::kF32});
+          auto e = *Engine::create(std::make_unique<DecodesAhead>(&decodes), model_->config, model_->weights,
+                                   {context, 1, 40, 40, KvDType::kF32, ahead ? 8 : 1});
+          EXPECT_EQ(ahead ? decodes : 0, 0);
           auto s = *e->new_session(nullptr);
           ASSERT_TRUE(s.set_prompt(prompt(70), options));
           answers[ahead] = answer(*e, s);
