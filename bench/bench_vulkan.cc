@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // bench_vulkan SHAPE DTYPE GROUP [VARIANT]...: the Vulkan engine alone on a synthetic model, for each
-// variant in turn: decode, decode at depth 4096, prefill of 512, and where a step's time goes.
+// variant in turn (of the engine's words, and each=N tokens a submission, temp=T, kv-i8, kv-f32): decode, decode at depth 4096, prefill of 512, and where a step's time goes.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -34,6 +34,11 @@ void print_profile(const VulkanBackend& backend, int steps) {
   }
 }
 
+double number_in(const std::string& variant, const char* key, double otherwise) {
+  const auto at = variant.find(key);
+  return at == std::string::npos ? otherwise : std::atof(variant.c_str() + at + std::strlen(key));
+}
+
 void measure(const LoadedModel& model, const std::string& variant, bool prefill) {
   using Clock = std::chrono::steady_clock;
   const auto start = Clock::now();
@@ -45,12 +50,14 @@ void measure(const LoadedModel& model, const std::string& variant, bool prefill)
   options.context = 4096 + 192;
   options.max_rows = 512;
   options.max_logit_rows = 1;
+  options.tokens_per_submit = static_cast<int32_t>(number_in(variant, "each=", 8));
+  if (variant.find("kv-i8") != std::string::npos) options.kv_dtype = KvDType::kI8;
+  if (variant.find("kv-f32") != std::string::npos) options.kv_dtype = KvDType::kF32;
   const auto engine = must(Engine::create(std::move(made), model.manifest.config, model.weights, options));
   std::printf("variant \"%s\" on %s: ready in %.2f s\n", variant.c_str(), backend->info().device.c_str(),
               std::chrono::duration<double>(Clock::now() - start).count());
   cli::BenchRunner runner(*engine);
-  const auto each = variant.find("each=");
-  if (each != std::string::npos) runner.tokens_per_submit = std::atoi(variant.c_str() + each + 5);
+  runner.sampling.temperature = static_cast<float>(number_in(variant, "temp=", 0.0));
   for (const cli::BenchTest test : {cli::BenchTest{0, 128, 0}, cli::BenchTest{0, 64, 4096}, cli::BenchTest{512, 0, 0}}) {
     if ((test.n_prompt > 0 || test.n_depth > 0) && !prefill) continue;
     const auto speeds = cli::rates(must(runner.run(test, 3)), test.tokens());

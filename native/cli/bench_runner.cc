@@ -48,17 +48,18 @@ int32_t BenchRunner::random_token() {
   return static_cast<int32_t>(random_.next_u32() % vocab);
 }
 
-Result<void> BenchRunner::submit(int32_t from, int32_t rows, bool logits) {
+// `first`: the first token; -1: a random one, as are all others.
+Result<StepOutput> BenchRunner::submit(int32_t from, int32_t rows, bool logits, int32_t first) {
   if (interrupted()) return make_error(Code::kCancelled, "interrupted");
   LAMINA_TRY(pages_.reserve(from + rows));
   batch_.clear();
   batch_.sequences.push_back({pages_.pages()});
   for (int32_t i = 0; i < rows; ++i) {
-    batch_.rows.push_back({random_token(), from + i, from + i, 0, logits && i + 1 == rows});
+    const int32_t token = i == 0 && first >= 0 ? first : random_token();
+    batch_.rows.push_back({token, from + i, from + i, 0, logits && i + 1 == rows});
   }
   LAMINA_TRY(engine_.backend().submit(batch_));
-  LAMINA_TRY(engine_.backend().read());
-  return {};
+  return engine_.backend().read();
 }
 
 Result<void> BenchRunner::prompt(int32_t from, int32_t n, bool logits) {
@@ -71,15 +72,25 @@ Result<void> BenchRunner::prompt(int32_t from, int32_t n, bool logits) {
 }
 
 Result<void> BenchRunner::generate(int32_t from, int32_t n) {
-  const int32_t together = std::min(tokens_per_submit, engine_.backend().most_steps(TokenChoice{}));
-  if (together > 1) return generate_together(from, n, together);
-  for (int32_t i = 0; i < n; ++i) LAMINA_TRY(submit(from + i, 1, true));
+  Sampler sampler(sampling);
+  const int32_t together =
+      std::min(engine_.options().tokens_per_submit, engine_.backend().most_steps(*sampler.choice()));
+  if (together > 1) return generate_together(from, n, together, sampler);
+  int32_t token = -1;
+  for (int32_t i = 0; i < n; ++i) {
+    LAMINA_ASSIGN(const StepOutput output, submit(from + i, 1, true, token));
+    if (sampling.temperature > 0.0f) token = sampler.sample(output.logits);
+  }
   return {};
 }
 
 // Where the device samples for itself.
-Result<void> BenchRunner::generate_together(int32_t from, int32_t n, int32_t together) {
+Result<void> BenchRunner::generate_together(int32_t from, int32_t n, int32_t together,
+                                            const Sampler& sampler) {
   int32_t token = random_token();
+  TokenChoice choice = *sampler.choice();
+  std::vector<float> units(static_cast<size_t>(n));
+  sampler.units(units);
   for (int32_t i = 0; i < n;) {
     if (interrupted()) return make_error(Code::kCancelled, "interrupted");
     const int32_t steps = std::min(together, n - i);
@@ -87,7 +98,8 @@ Result<void> BenchRunner::generate_together(int32_t from, int32_t n, int32_t tog
     batch_.clear();
     batch_.sequences.push_back({pages_.pages()});
     batch_.rows.push_back({token, from + i, from + i, 0, true});
-    LAMINA_ASSIGN(const auto tokens, engine_.backend().decode(batch_, steps, TokenChoice{}));
+    choice.units = std::span(units).subspan(static_cast<size_t>(i), static_cast<size_t>(steps));
+    LAMINA_ASSIGN(const auto tokens, engine_.backend().decode(batch_, steps, choice));
     token = tokens.back();
     i += steps;
   }

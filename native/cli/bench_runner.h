@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Measures an engine the way llama-bench measures llama.cpp: prompts of random tokens, then single
-// tokens one after another, each repeated; no sampling.
+// tokens one after another, each repeated; without sampling unless asked for.
 #pragma once
 
 #include <functional>
@@ -37,8 +37,9 @@ class BenchRunner {
   // One unmeasured round, then `repetitions`. kCancelled after an interrupt.
   Result<BenchSamples> run(const BenchTest& test, int32_t repetitions);
 
-  // Tokens that one submission decodes, where the backend can (greedily); 1: each with its logits.
-  int32_t tokens_per_submit = 16;
+  // How tokens are generated. Without a temperature they are the backend's likeliest, where it decodes
+  // by itself, and random ones elsewhere.
+  SamplingParams sampling{.temperature = 0.0f, .logit_bias = {}};
 
   // Called when the warming up is over, before what is measured.
   std::function<void()> on_start;
@@ -47,8 +48,8 @@ class BenchRunner {
  private:
   Result<void> prompt(int32_t from, int32_t n, bool logits);
   Result<void> generate(int32_t from, int32_t n);
-  Result<void> generate_together(int32_t from, int32_t n, int32_t together);
-  Result<void> submit(int32_t from, int32_t rows, bool logits);
+  Result<void> generate_together(int32_t from, int32_t n, int32_t together, const Sampler& sampler);
+  Result<StepOutput> submit(int32_t from, int32_t rows, bool logits, int32_t first = -1);
   Result<void> once(const BenchTest& test);
   int32_t random_token();
 

@@ -28,6 +28,7 @@ struct Options {
   int32_t repetitions = 5;
   int32_t rows = 512;
   std::string output = "md";
+  float temperature = 0.0f;
   bool profile = false, no_machine = false;
 };
 
@@ -125,6 +126,8 @@ std::string json_row(const Bench& b, const Row& row) {
   json.member("n_gpu_layers", b.vulkan ? b.engine->graph().config.n_layers : 0);
   json.member("use_mmap", b.model->stats.mode == LoadMode::kMap && b.o.synthetic.empty());
   json.member("n_prompt", row.test.n_prompt).member("n_gen", row.test.n_gen);
+  json.member("temperature", static_cast<double>(b.o.temperature));
+  json.member("tokens_per_submit", b.o.engine.tokens_per_submit);
   json.member("n_depth", row.test.n_depth).member("test_time", row.when);
   json.member("avg_ns", row.times.mean() * 1e9).member("stddev_ns", row.times.deviation() * 1e9);
   json.member("avg_ts", row.speeds.mean()).member("stddev_ts", row.speeds.deviation());
@@ -197,6 +200,7 @@ Result<void> prepare(Console& console, Bench& b, const std::vector<BenchTest>& t
   options.max_rows = b.o.rows;
   options.max_logit_rows = 1;
   options.kv_dtype = kv_dtype_of(b.o.engine.kv);
+  options.tokens_per_submit = b.o.engine.tokens_per_submit;
   const ModelConfig& config = b.model->manifest.config;
   LAMINA_ASSIGN(b.engine, prepare_chosen(console, b.o.engine, b.chosen, [&](std::unique_ptr<Backend> backend) {
     return Engine::create(std::move(backend), config, b.model->weights, options);
@@ -225,6 +229,7 @@ void print_profile(Console& console, const Entries& entries) {
 
 Result<void> measure(Console& console, Bench& b, const std::vector<BenchTest>& tests) {
   BenchRunner runner(*b.engine);
+  runner.sampling.temperature = b.o.temperature;
   if (b.o.profile) {
     runner.on_start = [&b] {
       if (b.cpu) b.cpu->set_profile(true);
@@ -300,6 +305,7 @@ void add_bench(Cli& cli) {
       ->capture_default_str();
   int_flag(verb, "-r,--repetitions", o->repetitions, 1, 1000, "Repetitions of each");
   int_flag(verb, "--ubatch-size", o->rows, 1, 4096, "Prompt tokens of one step");
+  float_flag(verb, "--temp", o->temperature, 0, 100, "Generate with sampling, by `run`'s other settings; 0: without");
   switch_flag(verb, "--profile", o->profile, "Where the time goes, by op");
   switch_flag(verb, "--no-machine", o->no_machine,
               "Don't measure what memory and multipliers give at best");
@@ -309,6 +315,7 @@ void add_bench(Cli& cli) {
   choice_flag(verb, "--dtype", o->dtype, {"i8", "f16", "f32"}, "Precision of --synthetic");
   choice_flag(verb, "--group", o->group, {"channel", "32", "64", "128"}, "Its i8 scales' group");
   add_engine_flags(verb, o->engine, false);
+  add_submit_flag(verb, o->engine);
   verb.option_defaults()->group("Output");
   choice_flag(verb, "-o,--output", o->output, {"md", "json", "jsonl"}, "Table or rows");
   cli.on_run(verb, [&cli, o] { return run(cli.console(), *o); });

@@ -161,6 +161,7 @@ void add_run(Cli& cli) {
   add_model_flags(verb, o->model);
   add_sampling_flags(verb, o->sampling);
   add_engine_flags(verb, o->engine);
+  add_submit_flag(verb, o->engine);
   switch_flag(verb, "--slide", o->slide,
               "When the context is full, forget its oldest part and go on");
   verb.option_defaults()->group("Output");

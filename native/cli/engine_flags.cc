@@ -7,6 +7,7 @@ namespace lamina::cli {
 namespace {
 
 constexpr int32_t kMaxContext = 1 << 24;
+constexpr int32_t kMostPerSubmit = 1024;  // a backend may take fewer
 constexpr uint64_t kMaxBudget = uint64_t{1} << 44;
 
 }  // namespace
@@ -27,6 +28,12 @@ void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool context) {
   choice_flag(verb, "--kv", flags.kv, {"f32", "f16", "i8"}, "Precision of the key/value cache");
   choice_flag(verb, "--load", flags.load, {"auto", "mmap", "huge"},
               "Map the shards, or read them into huge pages: slower to start, faster to run");
+}
+
+void add_submit_flag(CLI::App& verb, EngineFlags& flags) {
+  verb.option_defaults()->group("Engine");
+  int_flag(verb, "--tokens-per-submit", flags.tokens_per_submit, 1, kMostPerSubmit,
+           "Tokens that a GPU chooses before it reports; 1: this program chooses each");
 }
 
 KvDType kv_dtype_of(const std::string& name) {

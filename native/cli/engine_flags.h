@@ -4,7 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
-#include "core/engine/backend.h"
+#include "core/engine/engine.h"
 #include "native/platform/model_loader.h"
 
 namespace lamina::cli {
@@ -16,6 +16,7 @@ struct EngineFlags {
   int32_t context = -1;  // -1: kUsualContext or the model's limit if that is less; 0: its limit
   std::string kv = "f16";
   std::string load = "auto";
+  int32_t tokens_per_submit = EngineOptions().tokens_per_submit;
   uint64_t memory_budget = 0;  // bytes of a GPU's memory; 0: what is free
 };
 
@@ -23,6 +24,9 @@ constexpr int32_t kUsualContext = 4096;
 
 // --backend --device --memory-budget -t -c --kv --load; without -c where `context` is false.
 void add_engine_flags(CLI::App& verb, EngineFlags& flags, bool context = true);
+
+// --tokens-per-submit, of the verbs that decode.
+void add_submit_flag(CLI::App& verb, EngineFlags& flags);
 
 KvDType kv_dtype_of(const std::string& name);    // of --kv's choices
 LoadMode load_mode_of(const std::string& name);  // of --load's choices

@@ -106,6 +106,7 @@ EngineOptions engine_options(Console& console, const EngineFlags& flags, const M
   const int32_t affordable = (16 << 20) / std::max(config.vocab_size, 1);
   options.max_logit_rows = std::max(1, std::min({logit_rows, affordable, kMaxRows}));
   options.kv_dtype = kv_dtype_of(flags.kv);
+  options.tokens_per_submit = flags.tokens_per_submit;
   return options;
 }
 

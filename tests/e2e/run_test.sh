@@ -156,6 +156,13 @@ if grep -q '"self-test gpu 0"' out; then
   same "$(json text)" "$mine" "a spoilt file of pipelines"
   lamina run --json -q --temp 0 -n 8 --backend cpu -p 'What is 2+3?'
   same "$(json text)" "$mine" "vulkan says what the CPU says"
+  sampled='run --json -q --temp 0.8 -s 5 -n 21 --backend vulkan -p hi'
+  # shellcheck disable=SC2086
+  with_gpu lamina $sampled --tokens-per-submit 1
+  mine=$(json text)
+  # shellcheck disable=SC2086
+  with_gpu lamina $sampled --tokens-per-submit 6
+  same "$(json text)" "$mine" "sampled on the device as on the host"
   with_gpu lamina run --backend vulkan --device 999 -p x
   exits 2 "--device 999"
   with_gpu lamina bench --backend vulkan -p 8 -n 2 -r 1 --profile
