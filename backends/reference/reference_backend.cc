@@ -15,8 +15,6 @@ namespace {
 
 namespace ops = reference;
 
-constexpr int32_t kMostSteps = 32;  // of one decode()
-
 class KvStore {
  public:
   KvStore() = default;
@@ -72,6 +70,7 @@ class KvStore {
 
 class ReferenceBackend final : public Backend {
  public:
+  explicit ReferenceBackend(int32_t most_steps) : most_steps_(most_steps) {}
   BackendInfo info() const override { return {"reference", "scalar oracle, 1 thread"}; }
 
   Result<void> prepare(const Graph& graph, const WeightMap& weights, const KvShape& kv,
@@ -112,7 +111,7 @@ class ReferenceBackend final : public Backend {
   }
 
   // Step by step, as anyone would.
-  int32_t most_steps(const TokenChoice&) const override { return kMostSteps; }
+  int32_t most_steps(const TokenChoice&) const override { return most_steps_; }
 
   Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps,
                                           const TokenChoice& choice) override {
@@ -283,10 +282,13 @@ class ReferenceBackend final : public Backend {
   std::array<std::vector<float>, kBuffers> buffers_;
   std::vector<size_t> selected_;
   std::vector<int32_t> tokens_;  // of the last decode()
+  const int32_t most_steps_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_reference_backend() { return std::make_unique<ReferenceBackend>(); }
+std::unique_ptr<Backend> make_reference_backend(int32_t most_steps) {
+  return std::make_unique<ReferenceBackend>(most_steps);
+}
 
 }  // namespace lamina

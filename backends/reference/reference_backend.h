@@ -8,6 +8,7 @@
 
 namespace lamina {
 
-std::unique_ptr<Backend> make_reference_backend();
+// `most_steps`: of a decode(), by any choice; it gains nothing by that, tests do.
+std::unique_ptr<Backend> make_reference_backend(int32_t most_steps = 0);
 
 }  // namespace lamina

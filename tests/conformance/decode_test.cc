@@ -81,7 +81,7 @@ class Sampled : public ::testing::TestWithParam<std::string> {
     auto* values = static_cast<float*>(const_cast<void*>(head.values));
     for (int32_t r = 0; edit && r < vocab; ++r) edit(r, {values + static_cast<size_t>(r) * cols, cols});
     if (GetParam() == "reference") {
-      backend_ = make_reference_backend();
+      backend_ = make_reference_backend(kSteps);
     } else {
       backend_ = std::move(test::make_engine_backend(GetParam(), 1)).value();
     }
@@ -202,14 +202,15 @@ std::vector<std::string> sampling_engines() {
   all.push_back("reference");
   return all;
 }
-INSTANTIATE_TEST_SUITE_P(All, Sampled, ::testing::ValuesIn(sampling_engines()));
+INSTANTIATE_TEST_SUITE_P(All, Sampled, ::testing::ValuesIn(sampling_engines()),
+                         [](const auto& engine) { return test::plain_name(engine.param); });
 
-GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Decode);
 std::string name(const ::testing::TestParamInfo<std::tuple<std::string, KvDType>>& info) {
   const auto& [engine, kv] = info.param;
   return test::plain_name(engine) + "_" + std::string(kv_dtype_name(kv));
 }
 
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Decode);
 INSTANTIATE_TEST_SUITE_P(Gpu, Decode,
                          ::testing::Combine(::testing::ValuesIn(test::vulkan_engines(1)),
                                             ::testing::Values(KvDType::kF32, KvDType::kF16, KvDType::kI8)),

@@ -232,7 +232,7 @@ class DecodesAhead final : public Backend {
   MemoryUse memory() const override { return inner_->memory(); }
 
  private:
-  std::unique_ptr<Backend> inner_ = make_reference_backend();
+  std::unique_ptr<Backend> inner_ = make_reference_backend(32);
   int* decodes_;
   int fails_at_;
 };

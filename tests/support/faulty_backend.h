@@ -48,10 +48,11 @@ class FaultyBackend final : public Backend {
     LAMINA_TRY(call(BackendCall::kRead));
     return inner_->read();
   }
-  int32_t most_steps() const override { return inner_->most_steps(); }
-  Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps) override {
+  int32_t most_steps(const TokenChoice& choice) const override { return inner_->most_steps(choice); }
+  Result<std::span<const int32_t>> decode(const Batch& batch, int32_t steps,
+                                          const TokenChoice& choice) override {
     LAMINA_TRY(call(BackendCall::kDecode));
-    LAMINA_ASSIGN(const std::span<const int32_t> tokens, inner_->decode(batch, steps));
+    LAMINA_ASSIGN(const std::span<const int32_t> tokens, inner_->decode(batch, steps, choice));
     LAMINA_TRY(call(BackendCall::kDecoded));
     return tokens;
   }
