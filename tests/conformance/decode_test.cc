@@ -68,6 +68,8 @@ TEST_P(Decode, StepsTogetherAreStepsOneByOne) {
 // Sampling by the backend, with a host's Sampler on the same logits beside it.
 class Sampled : public ::testing::TestWithParam<std::string> {
  protected:
+  void SetUp() override { LAMINA_SKIP_WITHOUT(GetParam()); }
+
   static constexpr int32_t kSteps = 20;
   static constexpr int32_t kAlways = 64;  // candidates that small devices choose from too
 
