@@ -221,6 +221,8 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
   Shape s = shape_of(op);
   Way way = bucket.way;
   if (way == Way::kFused && !fits_fused(op)) way = Way::kRows;
+  // matvec.glsl gives each of a subgroup's units and rows of x a thread to finish it.
+  if (way == Way::kRows && static_cast<uint32_t>(bucket.rows) > s[kSubgroup]) way = Way::kTile;
   const bool matrices = way == Way::kTile && cooperative(op.weight);
   if (way != Way::kFused) {
     const bool split = matrices && op.weight.dtype == DType::kF16;
@@ -248,6 +250,7 @@ void Program::add_matmul(std::vector<Dispatch>& list, size_t i, Bucket bucket) c
       s[kU] = 1;
       s[kUnroll] = std::min(s[kUnroll], 2u);
     }
+    s[kU] = std::min(s[kU], s[kSubgroup] / s[kM]);
     way_name = way == Way::kFused ? "_fused" : "_rows";
   }
   const bool plain = op.weight.dtype == DType::kI8 && !facts_.int_dot && !matrices;

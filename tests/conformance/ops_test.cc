@@ -159,7 +159,8 @@ TEST_P(Ops, gate_up_silu) {
     const auto bias = probe.random_weight("bias", {DType::kF32, 1, 2 * intermediate, 0}, 1.0f);
     probe.op(OpKind::kGateUpSilu, Buffer::kHidden, Buffer::kGated, w, bias);
     probe.read_out(Buffer::kGated);
-    const Batch batches[] = {test::rows_of(kPages, 0, 1, 211), test::rows_of(kPages, 1, 35, 211)};
+    const Batch batches[] = {test::rows_of(kPages, 0, 1, 211), test::rows_of(kPages, 1, 2, 211),
+                             test::rows_of(kPages, 3, 7, 211), test::rows_of(kPages, 10, 35, 211)};
     compare(probe, batches, kF32Order);
   }
 }
@@ -186,7 +187,8 @@ TEST_P(Ops, qkv_rope) {
     const auto bias = probe.random_weight("bias", {DType::kF32, 1, config.qkv_width(), 0}, 1.0f);
     probe.op(OpKind::kQkvRope, Buffer::kHidden, Buffer::kQuery, w, bias);
     probe.read_out(Buffer::kQuery);
-    const Batch batches[] = {test::rows_of(kPages, 0, 1, 211), test::rows_of(kPages, 1, 20, 211)};
+    const Batch batches[] = {test::rows_of(kPages, 0, 1, 211), test::rows_of(kPages, 1, 7, 211),
+                             test::rows_of(kPages, 8, 20, 211)};
     compare(probe, batches, kF32Order);
   }
 }

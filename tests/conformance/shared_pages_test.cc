@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sequences that share a long beginning: their block tables together name far more pages than there
-// are. Each row's result is that of its sequence alone.
+// are. Each row's result is that of its sequence alone: to the bit on the CPU; a GPU may take so many
+// rows in tiles, which sum in another order.
 #include <gtest/gtest.h>
 
 #include "core/engine/llama.h"
@@ -61,7 +62,7 @@ TEST_P(SharedPages, ManySequencesOfOneBeginning) {
   ASSERT_EQ(got.size(), alone.size());
   float worst = 0.0f;
   for (size_t i = 0; i < got.size(); ++i) worst = std::max(worst, std::fabs(got[i] - alone[i]));
-  EXPECT_EQ(worst, 0.0f);
+  EXPECT_LE(worst, test::is_vulkan(GetParam()) ? 1e-4f : 0.0f);
 }
 
 std::string engine_name(const ::testing::TestParamInfo<std::string>& info) {
