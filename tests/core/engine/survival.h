@@ -52,10 +52,10 @@ class SurvivalTest : public ::testing::Test {
 
   void set_config(const ModelConfig& config) { model_ = random_model(config, DType::kF32); }
 
-  static std::unique_ptr<Backend> backend(Kind kind, const Fault& fault = {}) {
+  std::unique_ptr<Backend> backend(Kind kind, const Fault& fault = {}) const {
     std::unique_ptr<Backend> inner;
     if (kind == Kind::kReference) {
-      inner = make_reference_backend();
+      inner = make_reference_backend(decodes_ ? 32 : 0);
     } else {
       inner = std::move(make_cpu_backend({.threads = 1, .force_isa = ""})).value();
     }
@@ -105,6 +105,12 @@ class SurvivalTest : public ::testing::Test {
     return options;
   }
 
+  // What a backend may choose by itself.
+  static AnswerOptions without_penalty(AnswerOptions options) {
+    options.sampling.repeat_penalty = 1.0f;
+    return options;
+  }
+
   // The rest of the session's answer; `before_step` may do what it likes between two tokens.
   static Result<Transcript> finish(
       Survivor& s, Session& session, const std::function<void()>& before_step = [] {}) {
@@ -142,6 +148,7 @@ class SurvivalTest : public ::testing::Test {
   std::unique_ptr<RandomModel> model_;
   EngineOptions engine_options_{256, 3, 40, 40, KvDType::kF16};
   SurvivorOptions survivor_options_;
+  bool decodes_ = false;  // the reference, several tokens at a time
   std::vector<std::string> told_;
   std::vector<Survivor::Next> asked_;
 };

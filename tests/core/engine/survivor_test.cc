@@ -32,6 +32,53 @@ TEST_F(SurvivalTest, LossAtEveryTenthTokenAndEveryKindOfStepCall) {
   }
 }
 
+TEST_F(SurvivalTest, LossInsideADecodeOfSeveralTokens) {
+  survivor_options_.snapshot_every = 16;
+  const auto ids = prompt(70);
+  for (const AnswerOptions& options : {without_penalty(greedy(44)), without_penalty(sampled(44))}) {
+    decodes_ = false;
+    const Transcript one_by_one = answer(Kind::kReference, ids, options);
+    decodes_ = true;
+    EXPECT_EQ(answer(Kind::kReference, ids, options), one_by_one);
+    for (int number = 1; number <= 6; ++number) {
+      for (BackendCall call : {BackendCall::kDecode, BackendCall::kDecoded}) {
+        EXPECT_EQ(answer(Kind::kReference, ids, options, {call, number}), one_by_one) << number;
+        EXPECT_EQ(told_.size(), 1u);
+      }
+    }
+  }
+}
+
+TEST_F(SurvivalTest, LossInsideADecodeOfASlidingSession) {
+  decodes_ = true;
+  survivor_options_.snapshot_every = 1;  // as below
+  engine_options_.context = 192;
+  const auto run = [&](const Fault& fault) {
+    return answer(Kind::kReference, prompt(150), without_penalty(greedy(80)), fault, {}, AtLimit::kSlide);
+  };
+  const Transcript undisturbed = run({});
+  for (int number : {4, 7, 10}) {  // before the slide, after it
+    EXPECT_EQ(run({BackendCall::kDecoded, number}), undisturbed) << number;
+    EXPECT_EQ(told_.size(), 1u);
+  }
+}
+
+TEST_F(SurvivalTest, LossInsideADecodeThatAStopStringEnds) {
+  decodes_ = true;
+  const auto ids = prompt(40);
+  const Transcript whole = answer(Kind::kReference, ids, without_penalty(greedy(40)));
+  AnswerOptions options = without_penalty(greedy(40));
+  options.stop = {whole.text.substr(whole.text.size() * 2 / 3, 9)};
+  const Transcript undisturbed = answer(Kind::kReference, ids, options);
+  ASSERT_EQ(undisturbed.finish, FinishReason::kStop);
+  const auto together = static_cast<size_t>(engine_options_.tokens_per_submit);
+  ASSERT_GT(undisturbed.ids.size(), 1 + together);
+  for (int number = 1; 1 + static_cast<size_t>(number - 1) * together < undisturbed.ids.size(); ++number) {
+    EXPECT_EQ(answer(Kind::kReference, ids, options, {BackendCall::kDecoded, number}), undisturbed);
+    EXPECT_EQ(told_.size(), 1u);
+  }
+}
+
 TEST_F(SurvivalTest, LossDuringPrefill) {
   const auto ids = prompt(150);
   const Transcript undisturbed = answer(Kind::kReference, ids, sampled(12));
