@@ -3,6 +3,7 @@
 // loop's thread; post() is the only way in from another.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -10,6 +11,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "core/base/result.h"
 
 namespace lamina::daemon {
 
@@ -25,7 +28,9 @@ struct HttpRequest {
   std::string_view header(std::string_view lower_case_name) const;  // empty where absent
 };
 
-// One answer. Exactly one of respond(), or begin() with write()s and end().
+// One answer. Exactly one of respond(), or begin() with write()s and end(). Calls are made on the event
+// loop's thread; the last reference may be dropped on any. Dropped without an answer, it answers 500.
+// Calls after the peer has gone do nothing.
 class HttpResponder {
  public:
   virtual ~HttpResponder() = default;
@@ -33,7 +38,8 @@ class HttpResponder {
 
   virtual void respond(int status, const Headers& headers, std::string body) = 0;
 
-  // A body of unknown length (chunked), e.g. server-sent events.
+  // A body in parts: chunked, e.g. server-sent events, or of the length that a Content-Length among
+  // the headers tells.
   virtual void begin(int status, const Headers& headers) = 0;
   virtual void write(std::string part) = 0;
   virtual void end() = 0;
@@ -41,6 +47,8 @@ class HttpResponder {
   virtual size_t unsent() const = 0;     // bytes written and not taken by the network
   virtual bool connected() const = 0;
   virtual void on_close(std::function<void()> closed) = 0;  // the peer went away before the end
+  // unsent() was above half of max_unsent and has fallen below it.
+  virtual void on_drained(std::function<void()> drained) = 0;
 };
 
 // One WebSocket connection, from the point of view of who speaks on it.
@@ -78,29 +86,56 @@ class EventLoop {
   virtual void after(double seconds, std::function<void()> task) = 0;
 };
 
+// One answered request, for logs and metrics. No query, no header: nothing in it is secret.
+struct HttpAccess {
+  std::string_view peer, method, path;  // path as far as it was understood
+  int status = 0;
+  double seconds = 0.0;  // from the head's first byte to the head of the answer
+};
+
+struct NetStats {
+  uint64_t connections = 0, websockets = 0;  // open now
+  uint64_t accepted = 0, requests = 0;       // since the start, like all below
+  uint64_t refused_host = 0, refused_origin = 0, refused_token = 0, refused_rate = 0;
+  uint64_t refused_full = 0;                 // connections beyond the caps
+  uint64_t malformed = 0, timeouts = 0, slow_readers = 0;
+};
+
 struct NetOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 8484;  // 0: any
   std::string tls_certificate, tls_key;  // PEM files; both or neither
   std::vector<std::string> allowed_origins;  // beside the bound address and loopback names
+  std::vector<std::string> allowed_hosts;    // likewise, "name" or "name:port"
   std::string token;         // empty: none is asked for (--insecure-no-auth)
   size_t max_connections = 512;
+  size_t max_connections_per_address = 256;
   size_t max_unsent = size_t{1} << 20;   // of one connection; who writes more is cut off
   size_t max_frame = size_t{1} << 20;    // of a WebSocket message
-  double handshake_seconds = 10.0, idle_seconds = 120.0;
-  double requests_per_second = 50.0;     // of one address, with a burst of twice as many
+  double handshake_seconds = 10.0;       // TLS and a request's head
+  double body_seconds = 60.0;            // a request's body
+  double idle_seconds = 120.0;           // between requests; a WebSocket that answers no ping
+  double write_seconds = 30.0;           // in which a peer must take 4 KiB, or what there is
+  double requests_per_second = 50.0;     // of one address, with a burst of twice as many; 0: any
+  std::function<void(const HttpAccess&)> on_access;  // on the event loop's thread
 };
 
 // Listens, parses, checks Host, Origin and token, answers from the routes. run() returns after stop().
+// add() and add_websocket() come before run() or on the event loop's thread; stop() from any thread.
 class HttpServer : public EventLoop {
  public:
+  // Listens; nothing is accepted before run(). REQUIRES: check_exposure() (auth.h) found no fault.
+  static Result<std::unique_ptr<HttpServer>> create(const NetOptions& options);
+
   virtual void add(Route route) = 0;
   // The protocol to choose must be offered by the client. `make` gets the upgrade request.
   virtual void add_websocket(const std::string& path, const std::string& protocol,
                              std::function<std::shared_ptr<WebSocketHandler>(const HttpRequest&)> make) = 0;
   virtual uint16_t port() const = 0;  // that it listens on
+  virtual NetStats stats() const = 0;   // on the event loop's thread
   virtual void run() = 0;
-  // Stops listening at once, closes connections when their answers are written or `seconds` are over.
+  // Stops listening at once, closes WebSockets (1001) behind what they have been sent, and other
+  // connections when their answers are written; what is left after `seconds` is cut.
   virtual void stop(double seconds) = 0;
 };
 

@@ -1,0 +1,11 @@
+# The network front: HTTP, WebSocket, TLS.
+find_path(ASIO_INCLUDE_DIR asio.hpp REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED COMPONENTS SSL Crypto)
+find_package(Threads REQUIRED)
+
+lamina_room(lamina_net NATIVE SOURCES
+  auth.cc http_access.cc http_connection.cc http_parse.cc http_router.cc http_server.cc
+  http_stream.cc http_target.cc http_text.cc http_wire.cc rate_limit.cc tls.cc
+  DEPS lamina_platform Threads::Threads)
+target_include_directories(lamina_net SYSTEM PRIVATE ${ASIO_INCLUDE_DIR})
+target_link_libraries(lamina_net PRIVATE OpenSSL::SSL OpenSSL::Crypto)
