@@ -50,8 +50,8 @@ bool AccessRules::source_allowed(const RequestHead& head, std::string_view local
 
 bool AccessRules::token_allowed(const RequestHead& head) const {
   if (token_.empty()) return true;
-  std::string_view given =
-      bearer_token(head.header("authorization"), head.header("sec-websocket-protocol"));
+  std::string protocols = head.list("sec-websocket-protocol");
+  std::string_view given = bearer_token(head.header("authorization"), protocols);
   return equal_in_constant_time(given, token_);
 }
 

@@ -8,6 +8,8 @@
 #include <limits>
 #include <utility>
 
+#include "native/daemon/ws_connection.h"
+
 namespace lamina::daemon {
 
 namespace {
@@ -104,6 +106,7 @@ bool HttpConnection::may_parse() const {
 void HttpConnection::received(std::string_view bytes) {
   input_.append(bytes);
   process();
+  if (phase_ == Phase::kOver) return;
   wire_->pause(phase_ == Phase::kAnswer ? input_.size() >= kMostWaiting : !input_.empty());
 }
 
@@ -250,10 +253,41 @@ void HttpConnection::on_head() {
   if (head.expects_continue && input_.empty()) wire_->write("HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-// True when the path is a WebSocket's: this is its upgrade, or refused.
+// What is wrong with an upgrade, 0 for nothing.
+int HttpConnection::upgrade_refusal(const std::string& protocol) {
+  const RequestHead& head = parser_.head();
+  if (!list_has(head.list("upgrade"), "websocket") || !list_has(head.list("connection"), "upgrade") ||
+      head.header("sec-websocket-version") != "13") {
+    return 426;
+  }
+  bool keyed = is_websocket_key(head.list("sec-websocket-key"));
+  bool offered = list_has(head.list("sec-websocket-protocol"), protocol);
+  return keyed && offered && !head.has_body() && head.minor_version == 1 ? 0 : 400;
+}
+
+// True when the path is a WebSocket's: from here on it has the wire, or the request is refused.
 bool HttpConnection::try_upgrade() {
-  if (!front_.websockets.contains(parser_.head().target.path)) return false;
-  refuse(426, {{"Upgrade", "websocket"}});
+  auto found = front_.websockets.find(parser_.head().target.path);
+  if (found == front_.websockets.end()) return false;
+  const WebSocketRoute& socket = found->second;
+  int status = upgrade_refusal(socket.protocol);
+  std::shared_ptr<WebSocketHandler> handler;
+  if (status == 0) {
+    handler = socket.make(take_request());
+    if (!handler) status = 503;
+  }
+  if (status != 0) {
+    HeaderList headers;
+    if (status == 426) headers = {{"Upgrade", "websocket"}, {"Sec-WebSocket-Version", "13"}};
+    refuse(status, std::move(headers));
+    return true;
+  }
+  tell_access(101);
+  phase_ = Phase::kOver;
+  auto upgraded = std::make_shared<WsConnection>(front_, wire_, std::move(handler));
+  wire_->set_user(upgraded);
+  upgraded->open(std::string(parser_.head().header("sec-websocket-key")), socket.protocol,
+                 std::exchange(input_, {}));
   return true;
 }
 
@@ -322,17 +356,20 @@ HeaderList HttpConnection::answer_headers(int status, const HeaderList& given) c
   return headers;
 }
 
+void HttpConnection::tell_access(int status) const {
+  if (!front_.options.on_access) return;
+  HttpAccess access;
+  access.peer = wire_->peer();
+  access.method = parser_.head().method;
+  access.path = parser_.head().target.path;
+  access.status = status;
+  access.seconds = std::chrono::duration<double>(Clock::now() - head_began_).count();
+  front_.options.on_access(access);
+}
+
 std::string HttpConnection::begin_head(int status, const HeaderList& headers) {
   begun_ = true;
-  if (front_.options.on_access) {
-    HttpAccess access;
-    access.peer = wire_->peer();
-    access.method = parser_.head().method;
-    access.path = parser_.head().target.path;
-    access.status = status;
-    access.seconds = std::chrono::duration<double>(Clock::now() - head_began_).count();
-    front_.options.on_access(access);
-  }
+  tell_access(status);
   return head_text(status, answer_headers(status, headers));
 }
 

@@ -53,7 +53,9 @@ class HttpConnection final : public WireUser,
   HeaderList answer_headers(int status, const HeaderList& given) const;
   std::string begin_head(int status, const HeaderList& headers);
   void finish_answer();
+  void tell_access(int status) const;
   bool try_upgrade();
+  int upgrade_refusal(const std::string& protocol);
 
   Front& front_;
   std::shared_ptr<Wire> wire_;

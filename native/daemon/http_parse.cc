@@ -72,6 +72,16 @@ std::string_view RequestHead::header(std::string_view lower_case_name) const {
   return {};
 }
 
+std::string RequestHead::list(std::string_view lower_case_name) const {
+  std::string out;
+  for (const auto& [name, value] : headers) {
+    if (name != lower_case_name) continue;
+    if (!out.empty()) out += ", ";
+    out += value;
+  }
+  return out;
+}
+
 void HttpParser::fail(int status) {
   state_ = State::kFailed;
   status_ = status;
@@ -203,13 +213,9 @@ void HttpParser::on_head_end() {
   if (head_.chunked && !equals_ignoring_case(head_.header("transfer-encoding"), "chunked")) {
     return fail(501);
   }
-  bool close = false, keep = false;
-  for (const auto& [name, value] : head_.headers) {
-    if (name != "connection") continue;
-    close |= list_has(value, "close");
-    keep |= list_has(value, "keep-alive");
-  }
-  head_.keep_alive = !close && (head_.minor_version == 1 || keep);
+  std::string connection = head_.list("connection");
+  head_.keep_alive = !list_has(connection, "close") &&
+                     (head_.minor_version == 1 || list_has(connection, "keep-alive"));
   head_.expects_continue =
       head_.minor_version == 1 && equals_ignoring_case(head_.header("expect"), "100-continue");
   state_ = State::kHeadDone;

@@ -29,7 +29,8 @@ struct RequestHead {
   bool has_length = false;
   uint64_t length = 0;  // of the body, with has_length
 
-  std::string_view header(std::string_view lower_case_name) const;
+  std::string_view header(std::string_view lower_case_name) const;  // the first of this name
+  std::string list(std::string_view lower_case_name) const;         // all of this name, joined
   bool has_body() const { return chunked || length > 0; }
 };
 

@@ -232,6 +232,8 @@ void Server::run() {
     }
   }
   close_all();
+  io_->restart();
+  io_->poll();  // the last closed() and on_close()
 }
 
 void Server::stop(double seconds) {
