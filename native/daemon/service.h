@@ -114,6 +114,9 @@ class Service {
   virtual Result<GenerationId> submit(GenerateRequest request, OnEvent on_event) = 0;
   // Ends it within one step, with kDone and FinishReason::kCancelled. Unknown ids are ignored.
   virtual void cancel(GenerationId id) = 0;
+  // For a slow reader: a paused generation is not stepped, and its turn may go to another meanwhile.
+  // What the step in progress yields still comes. Unknown ids are ignored.
+  virtual void pause(GenerationId id, bool paused) = 0;
 
   // Moves a model's running generations, with their KV, between two steps. Blocking.
   virtual Result<void> switch_backend(const std::string& model, const std::string& backend) = 0;

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generations as the event loop sees them. The service speaks on compute threads and may take a
+// while to answer; here everything is asked and heard on the loop's thread, several tokens at a
+// time.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "native/daemon/http.h"
+#include "native/daemon/service.h"
+#include "native/daemon/worker.h"
+
+namespace lamina::daemon {
+
+class Metrics;
+
+using Ticket = uint64_t;  // of one submitted generation; 0 is none
+
+// Used on the loop's thread. Destroyed after the loop has ended and before the service is.
+class Desk {
+ public:
+  // What happened since the last turn of the loop, in order.
+  using OnEvents = std::function<void(std::span<const GenerationEvent>)>;
+
+  Desk(EventLoop& loop, Service& service, Metrics& metrics);
+  ~Desk();
+
+  // A refusal comes as kFailed, like everything else not before this returns. The last event is a
+  // kDone or kFailed.
+  Ticket submit(GenerateRequest request, OnEvents on_events);
+  void cancel(Ticket ticket);   // kDone follows, unless it is on its way
+  void abandon(Ticket ticket);  // cancelled, and nothing more is heard
+  void pause(Ticket ticket, bool paused);
+
+  // Runs `work` away from the loop, one after the other, then `then` on it.
+  void background(std::function<void()> work, std::function<void()> then);
+
+  size_t open() const { return open_.size(); }
+
+ private:
+  struct Inbox;
+  struct Open {
+    OnEvents on_events;
+    GenerationId id = 0;  // 0: the service has not answered yet
+    bool cancel = false, paused = false;
+  };
+
+  void deliver();
+  void admitted(Ticket ticket, GenerationId id);
+  void count(const GenerationEvent& event);
+
+  EventLoop& loop_;
+  Service& service_;
+  Metrics& metrics_;
+  std::shared_ptr<Inbox> inbox_;
+  std::unordered_map<Ticket, Open> open_;
+  Ticket last_ = 0;
+  Worker submissions_, errands_;
+};
+
+}  // namespace lamina::daemon

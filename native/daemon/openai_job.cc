@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "native/daemon/openai_job.h"
+
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <random>
+
+namespace lamina::daemon {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Kind = GenerationEvent::Kind;
+
+constexpr double kLookAgainSeconds = 0.05;
+
+const char* path_of(bool chat) {
+  return chat ? "/v1/chat/completions" : "/v1/completions";
+}
+
+std::string draw_id(bool chat) {
+  std::random_device device;
+  char id[40];
+  std::snprintf(id, sizeof id, "%s%08x%08x%08x", chat ? "chatcmpl-" : "cmpl-", device(), device(),
+                device());
+  return id;
+}
+
+}  // namespace
+
+void OpenAiJob::run(const OpenAiParts& parts, const OpenAiOptions& options, OpenAiRequest request,
+                    std::shared_ptr<HttpResponder> responder) {
+  const auto job = std::make_shared<OpenAiJob>(parts, options, std::move(request), responder);
+  responder->on_close([weak = std::weak_ptr(job)] {
+    if (const auto self = weak.lock()) self->give_up();
+  });
+  job->submit();
+}
+
+OpenAiJob::OpenAiJob(const OpenAiParts& parts, const OpenAiOptions& options, OpenAiRequest request,
+                     std::shared_ptr<HttpResponder> responder)
+    : parts_(parts),
+      options_(options),
+      request_(std::move(request)),
+      responder_(std::move(responder)) {
+  head_ = {request_.chat, draw_id(request_.chat), std::time(nullptr), request_.model};
+  choices_.resize(request_.generations.size());
+  const GenerateRequest& first = request_.generations.front();
+  logprobs_ = first.top_logprobs >= 0;
+  // Choices of one prompt stand together.
+  size_t same = 1;
+  while (same < choices_.size() && request_.generations[same].prompt == first.prompt) ++same;
+  choices_per_prompt_ = same;
+}
+
+void OpenAiJob::submit() {
+  if (head_.model.empty()) {
+    const std::vector<ModelStatus> loaded = parts_.service.status();
+    if (!loaded.empty()) head_.model = loaded.front().name;
+  }
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    if (request_.echo) choices_[i].answer.text = request_.generations[i].prompt;
+    choices_[i].ticket =
+        parts_.desk.submit(std::move(request_.generations[i]),
+                           [self = shared_from_this(), i](std::span<const GenerationEvent> events) {
+                             self->on_events(i, events);
+                           });
+  }
+}
+
+void OpenAiJob::on_events(size_t index, std::span<const GenerationEvent> events) {
+  std::vector<const GenerationEvent*> tokens;
+  const auto flush = [&] {
+    if (!tokens.empty()) on_tokens(index, tokens);
+    tokens.clear();
+  };
+  for (const GenerationEvent& event : events) {
+    if (over_) return;
+    switch (event.kind) {
+      case Kind::kStarted:
+        if (request_.stream && !streaming_) begin_stream();
+        break;
+      case Kind::kToken:
+        tokens.push_back(&event);
+        break;
+      case Kind::kDone:
+        flush();
+        on_done(index, event);
+        break;
+      case Kind::kFailed:
+        flush();
+        return fail(event.error);
+      case Kind::kNotice:
+        break;
+    }
+  }
+  flush();
+}
+
+void OpenAiJob::on_tokens(size_t index, std::span<const GenerationEvent* const> tokens) {
+  Choice& choice = choices_[index];
+  if (!request_.stream) {
+    for (const GenerationEvent* token : tokens) {
+      choice.answer.text += token->text;
+      if (logprobs_) choice.answer.tokens.push_back(*token);
+    }
+    return;
+  }
+  OpenAiChunk chunk;
+  for (const GenerationEvent* token : tokens) chunk.text += token->text;
+  if (logprobs_) chunk.tokens.assign(tokens.begin(), tokens.end());
+  const bool silent = chunk.text.empty() && chunk.tokens.empty();
+  if (silent) return;
+  write_chunk(index, std::move(chunk));
+  if (tokens.front()->computed != Clock::time_point{}) {
+    parts_.metrics.delivered(
+        std::chrono::duration<double>(Clock::now() - tokens.front()->computed));
+  }
+}
+
+void OpenAiJob::on_done(size_t index, const GenerationEvent& event) {
+  Choice& choice = choices_[index];
+  choice.done = true;
+  choice.answer.finish = event.finish;
+  choice.answer.usage = event.usage;
+  if (request_.stream) {
+    if (!streaming_) begin_stream();
+    OpenAiChunk chunk;
+    chunk.finish = event.finish;
+    write_chunk(index, std::move(chunk));
+  }
+  if (all_done()) finish();
+}
+
+bool OpenAiJob::all_done() const {
+  for (const Choice& choice : choices_) {
+    if (!choice.done) return false;
+  }
+  return true;
+}
+
+void OpenAiJob::begin_stream() {
+  streaming_ = true;
+  responder_->begin(200, {{"Content-Type", "text/event-stream; charset=utf-8"},
+                          {"Cache-Control", "no-store"},
+                          {"X-Accel-Buffering", "no"}});
+}
+
+void OpenAiJob::write_chunk(size_t index, OpenAiChunk chunk) {
+  Choice& choice = choices_[index];
+  chunk.index = static_cast<int>(index);
+  chunk.first = !choice.begun;
+  if (chunk.first && request_.echo) chunk.text.insert(0, choice.answer.text);
+  choice.begun = true;
+  chunk.logprobs = logprobs_;
+  chunk.usage_later = request_.include_usage;
+  chunk.text_offset = choice.offset;
+  choice.offset += chunk.text.size();
+  write_event(openai_chunk(head_, chunk));
+}
+
+void OpenAiJob::write_event(const std::string& json) {
+  responder_->write("data: " + json + "\n\n");
+  hold_back();
+}
+
+// A responder doesn't say when it is empty again, so it is asked.
+void OpenAiJob::hold_back() {
+  const bool pause = !over_ && responder_->unsent() > options_.unsent_bytes;
+  if (pause != paused_) {
+    paused_ = pause;
+    if (pause) parts_.metrics.paused();
+    for (const Choice& choice : choices_) parts_.desk.pause(choice.ticket, pause);
+  }
+  if (!paused_ || looking_) return;
+  looking_ = true;
+  parts_.loop.after(kLookAgainSeconds, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->looking_ = false;
+    self->hold_back();
+  });
+}
+
+void OpenAiJob::finish() {
+  over_ = true;
+  std::vector<OpenAiChoice> answers;
+  for (Choice& choice : choices_) answers.push_back(std::move(choice.answer));
+  const Usage usage = sum_usage(answers, choices_per_prompt_);
+  parts_.metrics.answered(path_of(request_.chat), 200);
+  if (!request_.stream) {
+    return responder_->respond(200, {{"Content-Type", "application/json"}},
+                               openai_answer(head_, answers, usage, logprobs_));
+  }
+  if (request_.include_usage) write_event(openai_usage_chunk(head_, usage));
+  responder_->write("data: [DONE]\n\n");
+  responder_->end();
+}
+
+void OpenAiJob::fail(const Error& error) {
+  give_up();
+  const OpenAiError told = openai_error(error);
+  parts_.metrics.answered(path_of(request_.chat), told.status);
+  if (streaming_) {  // the status is gone; clients look for an error in the stream
+    responder_->write("data: " + openai_error_body(told) + "\n\n");
+    return responder_->end();
+  }
+  HttpResponder::Headers headers = {{"Content-Type", "application/json"}};
+  if (told.status == 429 || told.status == 503) headers.emplace_back("Retry-After", "1");
+  responder_->respond(told.status, headers, openai_error_body(told));
+}
+
+void OpenAiJob::give_up() {
+  over_ = true;
+  for (const Choice& choice : choices_) {
+    if (!choice.done) parts_.desk.abandon(choice.ticket);
+  }
+}
+
+}  // namespace lamina::daemon

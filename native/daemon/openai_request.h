@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests of OpenAI's HTTP API, as far as it is about text. Fields that are not known are ignored,
+// as OpenAI's servers do; a known one of the wrong kind is refused by name, and so is what would
+// change the answer and can't be done.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "native/daemon/service.h"
+
+namespace lamina::daemon {
+
+struct OpenAiError {
+  int status = 400;
+  std::string message;
+  std::string type = "invalid_request_error";
+  std::string param;  // empty: null
+  std::string code;   // empty: null
+};
+
+std::string openai_error_body(const OpenAiError& error);
+// How a refusal by the service reads.
+OpenAiError openai_error(const Error& error);
+
+struct OpenAiRequest {
+  bool chat = true;
+  std::string model;  // as sent
+  bool stream = false;
+  bool include_usage = false;                // of a stream: one more chunk with it
+  bool echo = false;                         // completions: the prompt before each answer
+  std::vector<GenerateRequest> generations;  // one per choice, in order
+};
+
+std::variant<OpenAiRequest, OpenAiError> parse_chat_request(std::string_view body);
+std::variant<OpenAiRequest, OpenAiError> parse_completion_request(std::string_view body);
+
+constexpr int kMaxChoices = 8;
+
+}  // namespace lamina::daemon

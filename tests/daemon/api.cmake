@@ -1,0 +1,4 @@
+lamina_test(test_daemon_protocol LABEL unit SOURCES protocol_test.cc session_frames_test.cc
+  DEPS lamina_api lamina_platform)
+lamina_test(test_daemon_sessions LABEL unit SOURCES session_hub_test.cc openai_test.cc
+  DEPS lamina_api lamina_platform)

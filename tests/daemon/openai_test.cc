@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// OpenAI's API on a fake service: what is taken, refused, streamed and told.
+#include "native/daemon/openai.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "native/daemon/openai_request.h"
+#include "tests/daemon/fakes.h"
+
+namespace lamina::daemon {
+namespace {
+
+OpenAiError refusal(const std::variant<OpenAiRequest, OpenAiError>& parsed) {
+  const auto* error = std::get_if<OpenAiError>(&parsed);
+  return error ? *error : OpenAiError{200, "taken", "", "", ""};
+}
+
+// The rest of a chat request in JSON, without braces.
+std::string chat_param(const std::string& rest) {
+  const OpenAiError e = refusal(parse_chat_request(
+      R"({"model":"owl","messages":[{"role":"user","content":"Hi"}],)" + rest + "}"));
+  return e.status == 200 ? "taken" : e.param;
+}
+std::string completion_param(const std::string& rest) {
+  const OpenAiError e = refusal(parse_completion_request(R"({"model":"owl",)" + rest + "}"));
+  return e.status == 200 ? "taken" : e.param;
+}
+
+TEST(OpenAiRequest, TakesWhatClientsSend) {
+  EXPECT_EQ(chat_param(R"("stream":true,"stream_options":{"include_usage":true})"), "taken");
+  EXPECT_EQ(chat_param(R"("user":"me","metadata":{"a":"b"},"store":false,"unheard_of":[1])"),
+            "taken");
+  EXPECT_EQ(chat_param(R"("temperature":null,"stop":null,"seed":-5,"n":null,"tools":[])"), "taken");
+  EXPECT_EQ(chat_param(R"("response_format":{"type":"text"},"stop":["a","b"],"top_k":-1)"),
+            "taken");
+  EXPECT_EQ(completion_param(R"("prompt":["a","b"],"n":4,"best_of":4)"), "taken");
+}
+
+TEST(OpenAiRequest, NamesWhatItRefuses) {
+  EXPECT_EQ(chat_param(R"("temperature":"hot")"), "temperature");
+  EXPECT_EQ(chat_param(R"("temperature":2.5)"), "temperature");
+  EXPECT_EQ(chat_param(R"("top_p":-0.1)"), "top_p");
+  EXPECT_EQ(chat_param(R"("max_tokens":0)"), "max_tokens");
+  EXPECT_EQ(chat_param(R"("max_completion_tokens":1.5)"), "max_completion_tokens");
+  EXPECT_EQ(chat_param(R"("n":9)"), "n");
+  EXPECT_EQ(chat_param(R"("n":1000000000)"), "n");
+  EXPECT_EQ(chat_param(R"("stop":5)"), "stop");
+  EXPECT_EQ(chat_param(R"("stop":["a",5])"), "stop[1]");
+  EXPECT_EQ(chat_param(R"("stream":"yes")"), "stream");
+  EXPECT_EQ(chat_param(R"("stream_options":{"include_usage":true})"), "stream_options");
+  EXPECT_EQ(chat_param(R"("top_logprobs":3)"), "top_logprobs");
+  EXPECT_EQ(chat_param(R"("logprobs":true,"top_logprobs":21)"), "top_logprobs");
+  EXPECT_EQ(chat_param(R"("logit_bias":{"x":1})"), "logit_bias");
+  EXPECT_EQ(chat_param(R"("response_format":{"type":"json_object"})"), "response_format.type");
+  EXPECT_EQ(chat_param(R"("tools":[{"type":"function"}])"), "tools");
+  EXPECT_EQ(chat_param(R"("presence_penalty":3)"), "presence_penalty");
+  EXPECT_EQ(completion_param(R"("prompt":[1,2])"), "prompt");
+  EXPECT_EQ(completion_param(R"("prompt":"x","suffix":"y")"), "suffix");
+  EXPECT_EQ(completion_param(R"("prompt":["a","b","c"],"n":3)"), "n");
+  EXPECT_EQ(completion_param(R"("prompt":"x","logprobs":true)"), "logprobs");
+  const auto missing = refusal(parse_chat_request("{}"));
+  EXPECT_EQ(missing.param + missing.code, "messagesmissing_required_parameter");
+  EXPECT_EQ(refusal(parse_chat_request("[]")).status, 400);
+  EXPECT_EQ(refusal(parse_chat_request("{")).status, 400);
+  EXPECT_EQ(refusal(parse_chat_request(std::string(5000, '['))).status, 400);
+}
+
+TEST(OpenAiRequest, ReadsContentOfBothShapes) {
+  const auto parsed = parse_chat_request(
+      R"({"messages":[{"role":"developer","content":"Be brief."},{"role":"user","content":)"
+      R"([{"type":"text","text":"Hel"},{"type":"text","text":"lo"}]}],"n":2,"seed":7})");
+  const auto& request = std::get<OpenAiRequest>(parsed);
+  ASSERT_EQ(request.generations.size(), 2u);
+  const auto& messages = request.generations[0].messages;
+  EXPECT_EQ(messages[0].role + messages[1].content, "systemHello");
+  EXPECT_EQ(request.generations[0].answer.sampling.seed, 7u);
+  EXPECT_EQ(request.generations[1].answer.sampling.seed, 8u);
+  const auto image = refusal(parse_chat_request(
+      R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]})"));
+  EXPECT_EQ(image.param, "messages[0].content[0].type");
+}
+
+class OpenAiTest : public testing::Test {
+ protected:
+  std::shared_ptr<FakeResponder> post(const std::string& body, size_t generations,
+                                      bool chat = true) {
+    auto responder = std::make_shared<FakeResponder>();
+    HttpRequest request;
+    request.body = body;
+    const size_t before = service.count();
+    api.complete(chat, request, responder);
+    for (int i = 0; i < 5000 && service.count() < before + generations; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      loop.run_posted();
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    loop.run_posted();
+    return responder;
+  }
+  void answer(GenerationId id) {
+    service.start(id);
+    service.token(id, 5, "Hé");
+    loop.run_posted();
+    service.token(id, 6, "llo");
+    service.finish(id);
+    loop.run_posted();
+  }
+  // The data lines of a stream.
+  static std::vector<std::string> events(const std::string& body) {
+    std::vector<std::string> out;
+    for (size_t at = 0; at < body.size();) {
+      const size_t end = body.find("\n\n", at);
+      out.push_back(body.substr(at + 6, end - at - 6));
+      at = end + 2;
+    }
+    return out;
+  }
+
+  FakeLoop loop;
+  FakeService service;
+  Metrics metrics{"test"};
+  Desk desk{loop, service, metrics};
+  OpenAi api{{loop, desk, service, metrics}, {}};
+  const std::string messages = R"("model":"owl","messages":[{"role":"user","content":"Hi"}])";
+};
+
+TEST_F(OpenAiTest, AnswersAtOnce) {
+  const auto r = post("{" + messages + R"(,"logprobs":true,"top_logprobs":1})", 1);
+  answer(1);
+  ASSERT_EQ(r->status, 200);
+  EXPECT_EQ(json_at(r->body, "object"), "chat.completion");
+  EXPECT_EQ(json_at(r->body, "choices.0.message.content"), "Héllo");
+  EXPECT_EQ(json_at(r->body, "choices.0.finish_reason"), "stop");
+  EXPECT_EQ(json_at(r->body, "choices.0.logprobs.content.1.top_logprobs.0.token"), "llo");
+  EXPECT_EQ(json_at(r->body, "choices.0.logprobs.content.0.bytes"), "#3");
+  EXPECT_EQ(json_at(r->body, "usage.total_tokens"), "5");
+  EXPECT_EQ(json_at(r->body, "usage.prompt_tokens_details.cached_tokens"), "1");
+  EXPECT_EQ(json_at(r->body, "model"), "owl");
+}
+
+TEST_F(OpenAiTest, Streams) {
+  const auto r =
+      post("{" + messages + R"(,"stream":true,"stream_options":{"include_usage":true}})", 1);
+  EXPECT_EQ(r->status, 0);  // nothing is said before it is known whether it works
+  answer(1);
+  EXPECT_TRUE(r->ended);
+  const std::vector<std::string> lines = events(r->body);
+  ASSERT_EQ(lines.size(), 5u);
+  EXPECT_EQ(json_at(lines[0], "object"), "chat.completion.chunk");
+  EXPECT_EQ(json_at(lines[0], "choices.0.delta.role"), "assistant");
+  EXPECT_EQ(json_at(lines[0], "choices.0.delta.content"), "Hé");
+  EXPECT_EQ(json_at(lines[1], "choices.0.delta.role"), "-");
+  EXPECT_EQ(json_at(lines[1], "usage"), "null");
+  EXPECT_EQ(json_at(lines[2], "choices.0.finish_reason"), "stop");
+  EXPECT_EQ(json_at(lines[3], "choices"), "#0");
+  EXPECT_EQ(json_at(lines[3], "usage.completion_tokens"), "2");
+  EXPECT_EQ(lines[4], "[DONE]");
+}
+
+TEST_F(OpenAiTest, CompletesWithTheOlderShape) {
+  const auto r = post(R"({"prompt":"Once","echo":false,"logprobs":1})", 1, false);
+  EXPECT_EQ(service.generations[1].request.answer.max_new_tokens, 16);
+  answer(1);
+  EXPECT_EQ(json_at(r->body, "object"), "text_completion");
+  EXPECT_EQ(json_at(r->body, "choices.0.text"), "Héllo");
+  EXPECT_EQ(json_at(r->body, "choices.0.logprobs.tokens.1"), "llo");
+  EXPECT_EQ(json_at(r->body, "choices.0.logprobs.text_offset.1"), "3");
+  EXPECT_EQ(json_at(r->body, "choices.0.logprobs.top_logprobs.0"), "#1");
+  EXPECT_EQ(json_at(r->body, "model"), "owl");
+  const auto echoed = post(R"({"prompt":"Once ","echo":true})", 1, false);
+  answer(2);
+  EXPECT_EQ(json_at(echoed->body, "choices.0.text"), "Once Héllo");
+}
+
+TEST_F(OpenAiTest, ManyChoicesCountTheirPromptOnce) {
+  const auto r = post("{" + messages + R"(,"n":2})", 2);
+  answer(2);
+  EXPECT_FALSE(r->ended);
+  answer(1);
+  EXPECT_EQ(json_at(r->body, "choices"), "#2");
+  EXPECT_EQ(json_at(r->body, "choices.1.index"), "1");
+  EXPECT_EQ(json_at(r->body, "usage.prompt_tokens"), "3");
+  EXPECT_EQ(json_at(r->body, "usage.completion_tokens"), "4");
+}
+
+TEST_F(OpenAiTest, RefusalsHaveTheirStatus) {
+  const std::pair<Code, int> cases[] = {{Code::kNotFound, 404},
+                                        {Code::kInvalidArgument, 400},
+                                        {Code::kResourceExhausted, 429},
+                                        {Code::kCancelled, 503},
+                                        {Code::kDevice, 500}};
+  for (const auto& [code, status] : cases) {
+    service.refusal = make_error(code, "no");
+    auto r = std::make_shared<FakeResponder>();
+    HttpRequest request;
+    request.body = "{" + messages + R"(,"stream":true})";
+    api.complete(true, request, r);
+    EXPECT_TRUE(loop.run_until([&] { return r->ended; }));
+    EXPECT_EQ(r->status, status);
+    EXPECT_EQ(json_at(r->body, "error.message"), "no");
+  }
+}
+
+TEST_F(OpenAiTest, AFailureInAStreamIsTold) {
+  const auto r = post("{" + messages + R"(,"stream":true})", 1);
+  service.start(1);
+  loop.run_posted();
+  GenerationEvent event;
+  event.kind = GenerationEvent::Kind::kFailed;
+  event.error = make_error(Code::kDevice, "lost");
+  service.emit(1, event);
+  loop.run_posted();
+  EXPECT_TRUE(r->ended);
+  EXPECT_EQ(json_at(events(r->body).back(), "error.message"), "lost");
+}
+
+TEST_F(OpenAiTest, WhoLeavesCancels) {
+  const auto r = post("{" + messages + R"(,"n":2})", 2);
+  service.start(1);
+  loop.run_posted();
+  r->closed();
+  EXPECT_TRUE(service.generations[1].cancelled);
+  EXPECT_TRUE(service.generations[2].cancelled);
+  service.finish(1, FinishReason::kCancelled);
+  loop.run_posted();
+  EXPECT_FALSE(r->ended);
+}
+
+TEST_F(OpenAiTest, ASlowReaderOfAStreamPausesIt) {
+  const auto r = post("{" + messages + R"(,"stream":true})", 1);
+  service.start(1);
+  r->buffered = size_t{1} << 20;
+  service.token(1, 5, "x");
+  loop.run_posted();
+  EXPECT_TRUE(service.generations[1].paused);
+  loop.pass(0.1);
+  EXPECT_TRUE(service.generations[1].paused);
+  r->buffered = 0;
+  loop.pass(0.1);
+  EXPECT_FALSE(service.generations[1].paused);
+}
+
+TEST_F(OpenAiTest, ListsModels) {
+  auto r = std::make_shared<FakeResponder>();
+  HttpRequest request;
+  request.path = "/v1/models";
+  api.models(request, r);
+  EXPECT_EQ(json_at(r->body, "data.0.id"), "owl");
+  request.path = "/v1/models/owl";
+  api.models(request, r);
+  EXPECT_EQ(json_at(r->body, "object"), "model");
+  request.path = "/v1/models/eagle";
+  api.models(request, r);
+  EXPECT_EQ(r->status, 404);
+  EXPECT_EQ(json_at(r->body, "error.code"), "model_not_found");
+}
+
+}  // namespace
+}  // namespace lamina::daemon
