@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by ./run and ./test: installs the Debian packages that are missing.
 
-build_packages=(g++ cmake ninja-build ccache nlohmann-json3-dev libcli11-dev libedit-dev libssl-dev libasio-dev libwebsocketpp-dev libvulkan-dev glslang-tools)
+build_packages=(g++ cmake ninja-build ccache nlohmann-json3-dev libcli11-dev libedit-dev libssl-dev libasio-dev libwebsocketpp-dev libspdlog-dev prometheus-cpp-dev libvulkan-dev glslang-tools)
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-14-dev libicu-dev mesa-vulkan-drivers spirv-tools vulkan-validationlayers)
 cross_packages=(g++-12-aarch64-linux-gnu qemu-user-static googletest)
 # The kernels as WebAssembly: the compiler and its libraries (Debian's security suite), and what runs it.

@@ -36,7 +36,7 @@ struct Desk::Inbox {
 };
 
 Desk::Desk(EventLoop& loop, Service& service, Metrics& metrics)
-    : loop_(loop), service_(service), metrics_(metrics), inbox_(std::make_shared<Inbox>()) {
+    : service_(service), metrics_(metrics), inbox_(std::make_shared<Inbox>()) {
   inbox_->loop = &loop;
   inbox_->desk = this;
 }

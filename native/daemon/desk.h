@@ -54,7 +54,6 @@ class Desk {
   void admitted(Ticket ticket, GenerationId id);
   void count(const GenerationEvent& event);
 
-  EventLoop& loop_;
   Service& service_;
   Metrics& metrics_;
   std::shared_ptr<Inbox> inbox_;

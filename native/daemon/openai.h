@@ -12,7 +12,8 @@ namespace lamina::daemon {
 
 struct OpenAiOptions {
   size_t max_body = size_t{16} << 20;
-  size_t unsent_bytes = size_t{256} << 10;  // of one stream: beyond it its generations pause
+  // Of one stream: beyond it its generations pause. More than half of NetOptions::max_unsent.
+  size_t unsent_bytes = size_t{768} << 10;
 };
 
 // What the API is made with; all outlive it.

@@ -12,8 +12,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Kind = GenerationEvent::Kind;
 
-constexpr double kLookAgainSeconds = 0.05;
-
 const char* path_of(bool chat) {
   return chat ? "/v1/chat/completions" : "/v1/completions";
 }
@@ -33,6 +31,9 @@ void OpenAiJob::run(const OpenAiParts& parts, const OpenAiOptions& options, Open
   const auto job = std::make_shared<OpenAiJob>(parts, options, std::move(request), responder);
   responder->on_close([weak = std::weak_ptr(job)] {
     if (const auto self = weak.lock()) self->give_up();
+  });
+  responder->on_drained([weak = std::weak_ptr(job)] {
+    if (const auto self = weak.lock()) self->hold_back();
   });
   job->submit();
 }
@@ -164,22 +165,12 @@ void OpenAiJob::write_event(const std::string& json) {
   hold_back();
 }
 
-// A responder doesn't say when it is empty again, so it is asked.
 void OpenAiJob::hold_back() {
   const bool pause = !over_ && responder_->unsent() > options_.unsent_bytes;
-  if (pause != paused_) {
-    paused_ = pause;
-    if (pause) parts_.metrics.paused();
-    for (const Choice& choice : choices_) parts_.desk.pause(choice.ticket, pause);
-  }
-  if (!paused_ || looking_) return;
-  looking_ = true;
-  parts_.loop.after(kLookAgainSeconds, [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self) return;
-    self->looking_ = false;
-    self->hold_back();
-  });
+  if (pause == paused_) return;
+  paused_ = pause;
+  if (pause) parts_.metrics.paused();
+  for (const Choice& choice : choices_) parts_.desk.pause(choice.ticket, pause);
 }
 
 void OpenAiJob::finish() {

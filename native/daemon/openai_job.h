@@ -48,7 +48,7 @@ class OpenAiJob : public std::enable_shared_from_this<OpenAiJob> {
   OpenAiHead head_;
   std::vector<Choice> choices_;
   size_t choices_per_prompt_ = 1;
-  bool logprobs_ = false, streaming_ = false, over_ = false, paused_ = false, looking_ = false;
+  bool logprobs_ = false, streaming_ = false, over_ = false, paused_ = false;
 };
 
 }  // namespace lamina::daemon

@@ -178,13 +178,14 @@ class FakeResponder : public HttpResponder {
   size_t unsent() const override { return buffered; }
   bool connected() const override { return !gone; }
   void on_close(std::function<void()> f) override { closed = std::move(f); }
+  void on_drained(std::function<void()> f) override { drained = std::move(f); }
 
   int status = 0;
   Headers headers;
   std::string body;
   bool ended = false, gone = false;
   size_t buffered = 0;
-  std::function<void()> closed;
+  std::function<void()> closed, drained;
 };
 
 // A value out of a JSON text as text: at("a.0.b"). Absent: "-".
