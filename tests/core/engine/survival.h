@@ -41,6 +41,9 @@ class SurvivalTest : public ::testing::Test {
   SurvivalTest() : tokenizer_(read_tokenizer()) {
     ModelConfig config = small_config();
     config.vocab_size = tokenizer_.vocab_size();
+    config.hidden_size = 48;  // smaller yet: sanitizers slow the oracle down
+    config.intermediate_size = 100;
+    config.head_dim = 16;
     set_config(config);
   }
 

@@ -40,7 +40,7 @@ TEST_F(SurvivalTest, LossInsideADecodeOfSeveralTokens) {
     const Transcript one_by_one = answer(Kind::kReference, ids, options);
     decodes_ = true;
     EXPECT_EQ(answer(Kind::kReference, ids, options), one_by_one);
-    for (int number = 1; number <= 6; ++number) {
+    for (int number : {1, 3, 6}) {
       for (BackendCall call : {BackendCall::kDecode, BackendCall::kDecoded}) {
         EXPECT_EQ(answer(Kind::kReference, ids, options, {call, number}), one_by_one) << number;
         EXPECT_EQ(told_.size(), 1u);
