@@ -28,8 +28,10 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
   }
   LAMINA_ASSIGN(engine->graph_, build_llama(config, weights));
   engine->rope_ = rope_frequencies(config, o.context);
-  const int64_t n_pages =
-      (int64_t{o.context} + kPageSize - 1) / kPageSize * o.n_sequences;
+  const int64_t least = (int64_t{o.context} + kPageSize - 1) / kPageSize;
+  const int64_t n_pages = o.cache_positions > 0
+                              ? std::max<int64_t>(least, o.cache_positions / kPageSize)
+                              : least * o.n_sequences;
   if (n_pages > INT32_MAX / kPageSize) {
     return make_error(Code::kInvalidArgument, "%d sequences of %d positions are too many",
                       o.n_sequences, o.context);
@@ -40,6 +42,8 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
                               o.max_logit_rows));
   engine->backend_ = std::move(backend);
   engine->pool_ = std::make_unique<KvPool>(kv.n_pages);
+  engine->prefix_cache_ = std::make_unique<PrefixCache>(engine->pool_.get());
+  engine->pool_->set_reclaim([cache = engine->prefix_cache_.get()] { return cache->evict(); });
   return engine;
 }
 
@@ -57,47 +61,69 @@ Result<void> Engine::slide(Session& session) {
   return backend_->import_kv({&work->to_page, 1}, kPageSize, kv);
 }
 
-Result<bool> Engine::step(std::span<Session* const> sessions, const OnEvent& on_event) {
-  if (!has_backend()) return make_error(Code::kDevice, "the engine has given its device back");
-  batch_.clear();
-  std::vector<Session*> in_batch;
-  int32_t rows_left = options_.max_rows;
-  int32_t logits_left = options_.max_logit_rows;
-  const auto take = [&](Session* session) -> Result<void> {
-    if (rows_left == 0 || logits_left == 0) return {};
-    LAMINA_TRY(slide(*session));
-    LAMINA_ASSIGN(const int32_t rows, session->next(batch_, rows_left));
-    if (rows == 0) return {};
-    rows_left -= rows;
-    logits_left -= session->wants_logits();
-    in_batch.push_back(session);
-    return {};
-  };
-  const auto run = [&]() -> Result<void> {
-    for (Session* session : sessions) {
-      if (session->n_pending() == 1) LAMINA_TRY(take(session));
-    }
-    for (Session* session : sessions) {
-      if (session->n_pending() > 1) LAMINA_TRY(take(session));
-    }
-    return {};
-  };
+void share_rows(std::span<const int32_t> wanted, int32_t rows, std::vector<int32_t>& shares) {
+  shares.assign(wanted.size(), 0);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const int32_t most = i + 1 == wanted.size() ? rows : (rows + 1) / 2;
+    shares[i] = std::min(wanted[i], most);
+    rows -= shares[i];
+  }
+  for (size_t i = 0; i < wanted.size() && rows > 0; ++i) {
+    const int32_t more = std::min(wanted[i] - shares[i], rows);
+    shares[i] += more;
+    rows -= more;
+  }
+}
 
-  Result<void> submitted = run();
-  if (submitted && in_batch.empty()) return false;
+// Rows of a session in this step, at most `most`; 0 where there is no more room for logits.
+Result<int32_t> Engine::take_rows(Session& session, int32_t most) {
+  if (most <= 0 || logits_left_ == 0) return 0;
+  LAMINA_TRY(slide(session));
+  LAMINA_ASSIGN(const int32_t rows, session.next(batch_, most));
+  if (rows == 0) return 0;
+  logits_left_ -= session.wants_logits();
+  in_batch_.push_back(&session);
+  return rows;
+}
+
+Result<void> Engine::fill_batch(std::span<Session* const> sessions, int32_t prompt_rows) {
+  batch_.clear();
+  in_batch_.clear();
+  prompts_.clear();
+  logits_left_ = options_.max_logit_rows;
+  int32_t rows_left = options_.max_rows;
+  for (Session* session : sessions) {
+    if (session->n_pending() > 1 && !session->finished()) prompts_.push_back(session);
+    if (session->n_pending() != 1) continue;
+    LAMINA_ASSIGN(const int32_t rows, take_rows(*session, rows_left));
+    rows_left -= rows;
+  }
+  if (!in_batch_.empty()) rows_left = std::min(rows_left, std::max(prompt_rows, 1));
+  wanted_.clear();
+  for (const Session* session : prompts_) wanted_.push_back(session->n_pending());
+  share_rows(wanted_, rows_left, shares_);
+  for (size_t i = 0; i < prompts_.size(); ++i) LAMINA_TRY(take_rows(*prompts_[i], shares_[i]));
+  return {};
+}
+
+Result<bool> Engine::step(std::span<Session* const> sessions, const OnEvent& on_event,
+                          int32_t prompt_rows) {
+  if (!has_backend()) return make_error(Code::kDevice, "the engine has given its device back");
+  Result<void> submitted = fill_batch(sessions, prompt_rows);
+  if (submitted && in_batch_.empty()) return false;
   if (submitted && batch_.rows.size() == 1) {
-    LAMINA_ASSIGN(const bool done, decode_ahead(*in_batch[0], on_event));
+    LAMINA_ASSIGN(const bool done, decode_ahead(*in_batch_[0], on_event));
     if (done) return true;
   }
   if (submitted) submitted = backend_->submit(batch_);
   Result<StepOutput> output = submitted ? backend_->read() : Result<StepOutput>(submitted.error());
   if (!output) {
-    for (Session* session : in_batch) session->undo_next();
+    for (Session* session : in_batch_) session->undo_next();
     return std::move(output).error();
   }
   std::span<const float> logits = output->logits;
   const auto vocab = static_cast<size_t>(graph_.config.vocab_size);
-  for (Session* session : in_batch) {
+  for (Session* session : in_batch_) {
     if (!session->wants_logits()) continue;
     const TokenEvent event = session->accept(logits.first(vocab));
     logits = logits.subspan(vocab);
@@ -109,7 +135,7 @@ Result<bool> Engine::step(std::span<Session* const> sessions, const OnEvent& on_
 // Several tokens of the batch's one row; false where that can't be.
 Result<bool> Engine::decode_ahead(Session& session, const OnEvent& on_event) {
   std::optional<TokenChoice> choice = session.sampler().choice();
-  if (!choice) return false;
+  if (!choice || session.keeps_logits()) return false;
   const int32_t most = std::min(options_.tokens_per_submit, backend_->most_steps(*choice));
   const int32_t steps = most > 1 ? session.look_ahead(most) : 1;
   if (steps <= 1) return false;

@@ -2,12 +2,14 @@
 // A prepared backend with its KV pool, and the blocking loop that drives sessions on it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
 
 #include "core/engine/backend.h"
 #include "core/engine/kv_pool.h"
+#include "core/engine/prefix_cache.h"
 #include "core/engine/session.h"
 
 namespace lamina {
@@ -22,6 +24,8 @@ struct EngineOptions {
   // nothing adjusts its logits:
   // an end is noticed at most so many tokens late, and what was computed beyond is dropped.
   int32_t tokens_per_submit = 8;
+  // Positions of the cache in all; 0: n_sequences of `context`. Never less than one `context`.
+  int32_t cache_positions = 0;
 };
 
 class Engine {
@@ -35,9 +39,12 @@ class Engine {
   Result<Session> new_session(const Tokenizer* tokenizer, AtLimit at_limit = AtLimit::kStop);
 
   // One step for all unfinished `sessions` together, their decode rows first, prompts sharing the
-  // rest of max_rows; `on_event` gets each session's event. False when none had work.
+  // rest of max_rows (share_rows), or `prompt_rows` where that is less and there are decode rows;
+  // `on_event` gets each session's event. False when none had work. On an error, as of a KV cache
+  // that is full, no session has changed.
   using OnEvent = std::function<void(Session&, const TokenEvent&)>;
-  Result<bool> step(std::span<Session* const> sessions, const OnEvent& on_event);
+  Result<bool> step(std::span<Session* const> sessions, const OnEvent& on_event,
+                    int32_t prompt_rows = INT32_MAX);
 
   // Runs one session's answer to its end. `on_event` returns false to cancel.
   Result<void> generate(Session& session, const std::function<bool(const TokenEvent&)>& on_event);
@@ -77,12 +84,16 @@ class Engine {
     return *backend_;
   }
   KvPool& pool() { return *pool_; }
+  // Pages of the pool that are kept for later prompts. Gives way to whoever needs a page.
+  PrefixCache& prefix_cache() { return *prefix_cache_; }
   const Graph& graph() const { return graph_; }
   const RopeFrequencies& rope() const { return rope_; }
   const EngineOptions& options() const { return options_; }
 
  private:
   Engine() = default;
+  Result<void> fill_batch(std::span<Session* const> sessions, int32_t prompt_rows);
+  Result<int32_t> take_rows(Session& session, int32_t most);
   Result<void> slide(Session& session);
   Result<bool> decode_ahead(Session& session, const OnEvent& on_event);
 
@@ -91,8 +102,17 @@ class Engine {
   EngineOptions options_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<KvPool> pool_;
+  std::unique_ptr<PrefixCache> prefix_cache_;  // of pool_, and destroyed before it
   Batch batch_;
+  std::vector<Session*> in_batch_, prompts_;
+  std::vector<int32_t> wanted_, shares_;
+  int32_t logits_left_ = 0;
   std::vector<float> units_;
 };
+
+// Deals `rows` of a step to prompts that want so many each, the first in line first: it gets half of
+// what there is, the next half of the rest and so on, and what is left over goes down the line again.
+// So a long prompt hurries and nobody behind it waits for its end.
+void share_rows(std::span<const int32_t> wanted, int32_t rows, std::vector<int32_t>& shares);
 
 }  // namespace lamina

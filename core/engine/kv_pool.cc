@@ -13,6 +13,8 @@ KvPool::KvPool(int32_t n_pages) : owners_(static_cast<size_t>(n_pages), 0) {
 }
 
 Result<int32_t> KvPool::allocate() {
+  while (free_.empty() && reclaim_ && reclaim_()) {
+  }
   if (free_.empty()) {
     return make_error(Code::kResourceExhausted,
                       "KV cache: all %d pages of %d positions are in use; use a larger context",
@@ -76,6 +78,11 @@ void KvPages::erase(size_t index) {
 void KvPages::replace(size_t index, int32_t page) {
   pool_->release(pages_[index]);
   pages_[index] = page;
+}
+
+void KvPages::append_shared(int32_t page) {
+  pool_->retain(page);
+  pages_.push_back(page);
 }
 
 KvPages KvPages::share(size_t n) const {

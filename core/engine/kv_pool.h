@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -16,8 +17,10 @@ class KvPool {
  public:
   explicit KvPool(int32_t n_pages);
 
-  // A page with one owner; kResourceExhausted when none is free.
+  // A page with one owner; kResourceExhausted when none is free and none can be reclaimed.
   Result<int32_t> allocate();
+  // Asked when no page is free: releases what may be had again and says whether it did.
+  void set_reclaim(std::function<bool()> reclaim) { reclaim_ = std::move(reclaim); }
   void retain(int32_t page);
   void release(int32_t page);  // free when the last owner lets go
   bool shared(int32_t page) const { return owners_[static_cast<size_t>(page)] > 1; }
@@ -28,6 +31,7 @@ class KvPool {
  private:
   std::vector<int32_t> owners_;  // per page
   std::vector<int32_t> free_;    // a min-heap
+  std::function<bool()> reclaim_;
 };
 
 // A sequence's block table over a pool: owns one share of each page.
@@ -53,6 +57,8 @@ class KvPages {
   void erase(size_t index);
   // Puts `page`, of which the caller owns a share, in place of entry `index`.
   void replace(size_t index, int32_t page);
+  // Adds a share of `page`, which others own, at the end.
+  void append_shared(int32_t page);
   // A table that shares the first `n` pages.
   KvPages share(size_t n) const;
 

@@ -89,6 +89,16 @@ void Session::rewind(int32_t n_tokens) {
   pages_.truncate(div_up(static_cast<size_t>(n_cached_), kPageSize));
 }
 
+void Session::share_pages(std::span<const int32_t> pages) {
+  const auto whole = static_cast<size_t>(n_cached_ / kPageSize);
+  const auto more = static_cast<int32_t>(pages.size()) * kPageSize;
+  LAMINA_CHECK(n_cached_ % kPageSize == 0 && n_evicted_ == 0 && more < n_pending());
+  pages_.truncate(whole);
+  for (int32_t page : pages) pages_.append_shared(page);
+  n_cached_ = n_before_ = n_cached_ + more;
+  reused_ += more;
+}
+
 void Session::drop_kv() {
   pages_.truncate(0);
   n_cached_ = n_before_ = 0;
@@ -179,7 +189,9 @@ void Session::undo_next() {
 
 TokenEvent Session::accept(std::span<const float> logits) {
   LAMINA_CHECK(wants_logits_);
-  return take(sampler_->sample(logits));
+  TokenEvent event = take(sampler_->sample(logits));
+  event.logits = logits;
+  return event;
 }
 
 TokenEvent Session::accept_token(int32_t token) {

@@ -53,12 +53,16 @@ struct AnswerOptions {
   std::vector<std::string> stop;
   int32_t max_new_tokens = -1;  // -1: until something else ends it
   bool ignore_eos = false;
+  bool keep_logits = false;  // TokenEvent::logits is wanted, so no token is chosen on the device
 };
 
 struct TokenEvent {
   int32_t token = -1;  // -1: none, text flushed at the end
   std::string text;    // whole code points; may be empty while text is held back
   FinishReason finish = FinishReason::kNone;
+  // What the token was chosen from, before biases and penalties; empty where the device chose. Valid
+  // until the next step.
+  std::span<const float> logits = {};
 };
 
 // Before the next step a sliding session wants its first page's keys turned: the driver exports
@@ -83,6 +87,11 @@ class Session {
 
   // How much of the prompt the last set_prompt() found cached.
   int32_t reused_tokens() const { return reused_; }
+
+  // The positions from n_cached() on lie in `pages` already, computed from the same tokens for
+  // another sequence: takes shares of them. REQUIRES: n_cached() is a whole number of pages, the
+  // session has not slid, and a token is left to compute.
+  void share_pages(std::span<const int32_t> pages);
 
   // Set when the driver owes slide work before next().
   Result<std::optional<SlideWork>> begin_slide();
@@ -140,6 +149,7 @@ class Session {
   const ModelConfig& config() const { return *config_; }
   const RopeFrequencies& rope() const { return *rope_; }
   const Sampler& sampler() const { return *sampler_; }
+  bool keeps_logits() const { return answer_.keep_logits; }
 
  private:
   Session(const ModelConfig& config, const RopeFrequencies& rope, const Tokenizer* tokenizer,

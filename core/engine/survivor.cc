@@ -17,6 +17,14 @@ std::string what_was_kept(int32_t kept, int32_t cached) {
          " positions again";
 }
 
+// Sessions that shared pages need more of them apart: who finds none free is computed again.
+Result<Engine::Received> receive(Engine& to, const Session& session, int32_t n_positions,
+                                 const Engine::ReadPage& read) {
+  Result<Engine::Received> received = to.receive(session, n_positions, read);
+  const bool full = !received && received.error().code == Code::kResourceExhausted;
+  return full ? to.receive(session, 0, read) : std::move(received);
+}
+
 }  // namespace
 
 Survivor::Survivor(std::unique_ptr<Engine> engine, const SurvivorOptions& options,
@@ -50,10 +58,11 @@ uint64_t Survivor::snapshot_bytes() const {
 
 // Engine::step reports events only once all that can fail has succeeded, and undoes what it did to
 // the sessions otherwise, so a failed step can be run again elsewhere.
-Result<bool> Survivor::step(std::span<Session* const> sessions, const Engine::OnEvent& on_event) {
+Result<bool> Survivor::step(std::span<Session* const> sessions, const Engine::OnEvent& on_event,
+                            int32_t prompt_rows) {
   for (;;) {
     if (lost_) LAMINA_TRY(recover());
-    Result<bool> worked = engine_->step(sessions, on_event);
+    Result<bool> worked = engine_->step(sessions, on_event, prompt_rows);
     if (worked) {
       if (*worked) take_snapshots(sessions);
       return worked;
@@ -115,7 +124,7 @@ Result<Survivor::Moves> Survivor::restore_sessions(Engine& to) {
       return {};
     };
     LAMINA_ASSIGN(Engine::Received received,
-                  to.receive(kept->session, kept->snapshot.n_positions(), read));
+                  receive(to, kept->session, kept->snapshot.n_positions(), read));
     moves.push_back(std::move(received));
   }
   return moves;
@@ -132,7 +141,7 @@ Result<Survivor::Moves> Survivor::copy_sessions(Engine& to) {
       if (!done) lost_ = done.error();
       return done;
     };
-    LAMINA_ASSIGN(Engine::Received received, to.receive(session, session.n_cached(), read));
+    LAMINA_ASSIGN(Engine::Received received, receive(to, session, session.n_cached(), read));
     moves.push_back(std::move(received));
   }
   return moves;

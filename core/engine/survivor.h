@@ -42,7 +42,8 @@ class Survivor {
 
   // As Engine's, for sessions of this. An error of the device comes back when nothing could take
   // its place; the next call tries again.
-  Result<bool> step(std::span<Session* const> sessions, const Engine::OnEvent& on_event);
+  Result<bool> step(std::span<Session* const> sessions, const Engine::OnEvent& on_event,
+                    int32_t prompt_rows = INT32_MAX);
 
   // Moves all sessions, with their KV, to `engine`: between two steps. On an error nothing changes.
   Result<void> switch_to(std::unique_ptr<Engine> engine);

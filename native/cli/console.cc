@@ -64,17 +64,22 @@ void Console::say(std::string_view line) {
   err_text(std::string(line) + "\n");
 }
 
+bool Console::log(LogLevel level, std::string_view line) {
+  if (log_) log_(level, line);
+  return log_ != nullptr;
+}
+
 void Console::note(std::string_view line) {
-  if (verbosity_ >= 0) say(line);
+  if (!log(LogLevel::kInfo, line) && verbosity_ >= 0) say(line);
 }
 void Console::detail(std::string_view line) {
-  if (verbosity_ >= 1) say(line);
+  if (!log(LogLevel::kDebug, line) && verbosity_ >= 1) say(line);
 }
 void Console::warn(std::string_view line) {
-  say("lamina: warning: " + std::string(line));
+  if (!log(LogLevel::kWarning, line)) say("lamina: warning: " + std::string(line));
 }
 void Console::error(std::string_view line) {
-  say(red("lamina:") + " " + std::string(line));
+  if (!log(LogLevel::kError, line)) say(red("lamina:") + " " + std::string(line));
 }
 
 std::string Console::dim(std::string_view text) const {

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/base/log.h"
 #include "core/base/result.h"
 
 namespace lamina::cli {
@@ -25,6 +26,8 @@ class Console {
   void set_verbosity(int level) { verbosity_ = level; }
   int verbosity() const { return verbosity_; }
   void forbid_color() { color_ = false; }
+  // Lines for a person go there instead of stderr, as they are.
+  void set_log(LogSink log) { log_ = std::move(log); }
 
   // Bytes to stdout as they are, buffered. kIo when they can't be written, with an empty message
   // when that's because nobody reads any more.
@@ -45,10 +48,12 @@ class Console {
 
  private:
   void say(std::string_view line);
+  bool log(LogLevel level, std::string_view line);
   std::string paint(std::string_view text, const char* code) const;
   bool in_tty_, out_tty_, err_tty_;
   bool color_;
   int verbosity_ = 0;
+  LogSink log_;
   std::string buffer_;
   std::optional<Error> failure_;  // the first of stdout, from then on returned by every flush
 };

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/log.h"
 #include "core/base/result.h"
 #include "core/engine/session.h"
 #include "core/model/chat_template.h"
@@ -22,9 +23,11 @@ using GenerationId = uint64_t;  // never reused; 0 is none
 struct GenerateRequest {
   std::string model;                  // a loaded model's name; empty: the default one
   std::vector<ChatMessage> messages;  // rendered by the model's chat template; or
-  std::string prompt;                 // completed as it stands, when there are no messages
+  std::string prompt;                 // completed as it stands, when there are no messages; or
+  std::vector<int32_t> prompt_ids;    // tokens already
   AnswerOptions answer;
   int32_t top_logprobs = -1;          // -1: no logprobs; 0 to 20 alternatives per token
+  std::string caller;                 // who asks: in the queue different ones take turns
 };
 
 struct Logprob {
@@ -35,7 +38,7 @@ struct Logprob {
 
 struct Usage {
   int32_t prompt_tokens = 0;
-  int32_t cached_tokens = 0;  // of the prompt, found in the KV cache
+  int32_t cached_tokens = 0;  // of the prompt, found in the KV cache; may grow until the first token
   int32_t completion_tokens = 0;
 };
 
@@ -77,7 +80,7 @@ struct ModelStatus {
   std::vector<std::string> backends;  // that can be switched to
   int32_t context = 0;                // positions of one generation
   int32_t parallel = 0;               // generations that run at once
-  int32_t running = 0, queued = 0;
+  int32_t running = 0, queued = 0;    // paused ones run
   double tokens_per_second = 0.0;  // of the last second, all generations
   uint64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0;
   int32_t kv_pages = 0, kv_pages_used = 0, kv_pages_cached = 0;  // cached: kept for later prompts
@@ -95,6 +98,13 @@ struct ServiceOptions {
   int32_t parallel = 8;
   int32_t queue = 64;     // generations that may wait; more are refused with kResourceExhausted
   KvDType kv_dtype = KvDType::kF16;
+  // Positions of a model's KV cache in all; 0: parallel x context. With less, generations that find
+  // it full wait and are computed again later.
+  int32_t cache_positions = 0;
+  int32_t device = 0;            // which GPU
+  uint64_t memory_budget = 0;    // of its memory; 0: what is free
+  std::string load = "auto";     // "mmap" "huge"
+  LogSink log;                   // from any thread; no prompt's or answer's text goes there
 };
 
 // Thread-safe.

@@ -79,7 +79,7 @@ class Loader {
   Loader(const std::string& directory, const LoadOptions& options)
       : directory_(absolute(directory)),
         options_(options),
-        context_{options.threads, options.cancel},
+        context_{options.threads, options.cancel, progress()},
         cache_(options.cache_directory.empty() ? cache_directory() : options.cache_directory),
         model_(std::make_unique<LoadedModel>()) {}
 
@@ -98,6 +98,17 @@ class Loader {
   }
 
  private:
+  std::function<void(uint64_t)> progress() {
+    if (!options_.progress) return {};
+    return [this](uint64_t bytes) {
+      const std::lock_guard lock(progress_mutex_);
+      uint64_t total = 0;
+      for (const OpenShard& s : shards_) total += s.state.size;
+      bytes_read_ = std::min(bytes_read_ + bytes, total);
+      options_.progress(bytes_read_, total);
+    };
+  }
+
   void remark(LogLevel level, const std::string& text) const {
     if (options_.log) options_.log(level, text);
   }
@@ -189,6 +200,8 @@ class Loader {
   VerifiedCache cache_;
   std::unique_ptr<LoadedModel> model_;
   std::vector<OpenShard> shards_;
+  std::mutex progress_mutex_;
+  uint64_t bytes_read_ = 0;
 };
 
 }  // namespace

@@ -37,6 +37,9 @@ struct LoadOptions {
   std::string cache_directory;  // of the verified states; empty: cache_directory()
   const std::atomic<bool>* cancel = nullptr;
   LogSink log;
+  // Bytes of shards read or hashed, of how many; from the loader's threads, one call at a time. Not
+  // called where there is nothing to read.
+  std::function<void(uint64_t done, uint64_t total)> progress;
   // Asked with kAuto when the weights are large: whether a device will copy them, so that huge pages
   // would be a copy more.
   std::function<bool()> copied_elsewhere;

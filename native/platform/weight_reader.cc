@@ -31,7 +31,9 @@ Result<Sha256> hash_mapped(std::span<const std::byte> bytes, const ReadContext& 
   Sha256 sha;
   for (uint64_t at = 0; at < bytes.size(); at += kReadStep) {
     LAMINA_TRY(check_cancel(context));
-    sha.update(bytes.subspan(at, std::min<uint64_t>(kReadStep, bytes.size() - at)));
+    const uint64_t step = std::min<uint64_t>(kReadStep, bytes.size() - at);
+    sha.update(bytes.subspan(at, step));
+    if (context.advance) context.advance(step);
   }
   return sha;
 }
@@ -64,6 +66,7 @@ Result<void> read_range(const OpenShard& shard, uint64_t offset, uint64_t bytes,
     const std::span<std::byte> step(target + done, std::min(kHashStep, bytes - done));
     LAMINA_TRY(read_exactly(shard.fd.get(), shard.path, offset + done, step));
     if (sha != nullptr) sha->update(step);
+    if (context.advance) context.advance(step.size());
   }
   return {};
 }

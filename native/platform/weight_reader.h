@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct OpenShard {
 struct ReadContext {
   int threads = 0;
   const std::atomic<bool>* cancel = nullptr;
+  std::function<void(uint64_t bytes)> advance = {};  // so many more were read; from any thread
 };
 
 // kIntegrity naming the file when the hashes differ.

@@ -1,0 +1,5 @@
+lamina_room(lamina_daemon_service NATIVE SOURCES
+  model_host.cc
+  service.cc
+  service_worker.cc
+  DEPS lamina_engine lamina_host)
