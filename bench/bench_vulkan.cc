@@ -23,12 +23,16 @@ T must(Result<T> result) {
   return std::move(*result);
 }
 
+const char* profile_name(size_t kind) {
+  return kind < kOpKinds ? op_name(static_cast<OpKind>(kind)).data() : "decode_layers";
+}
+
 void print_profile(const VulkanBackend& backend, int steps) {
   for (size_t kind = 0; kind < backend.profile().size(); ++kind) {
     const auto& e = backend.profile()[kind];
     if (e.calls == 0) continue;
     std::printf("    %-14s %8.1f us a step, %6.2f us a dispatch, %7.1f GB/s\n",
-                std::string(op_name(static_cast<OpKind>(kind))).c_str(), e.seconds * 1e6 / steps,
+                profile_name(kind), e.seconds * 1e6 / steps,
                 e.seconds * 1e6 / static_cast<double>(e.calls),
                 static_cast<double>(e.weight_bytes) / e.seconds / 1e9);
   }

@@ -22,6 +22,8 @@ void barrier_after_kernel(VkCommandBuffer commands, VkPipelineStageFlags to, VkA
   barrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_ACCESS_SHADER_WRITE_BIT, to, access);
 }
 
+size_t profile_index(const Dispatch& d) { return d.all_layers ? kOpKinds : static_cast<size_t>(d.kind); }
+
 }  // namespace
 
 Result<std::unique_ptr<Commands>> Commands::create(const Parts& parts) {
@@ -46,7 +48,7 @@ Commands::~Commands() {
 
 void Commands::set_profile(bool on) {
   profiling_ = on;
-  profile_.assign(kOpKinds, {});
+  profile_.assign(kOpKinds + 1, {});
 }
 
 Result<void> Commands::submit(const StepKind& kind, int32_t times) {
@@ -202,7 +204,7 @@ Result<void> Commands::add_times(const Recording& r) {
                                       static_cast<uint32_t>(times.size()), times.size() * 8, times.data(), 8,
                                       VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
   for (size_t i = 0; i < r.dispatches.size(); ++i) {
-    VulkanBackend::ProfileEntry& e = profile_[static_cast<size_t>(r.dispatches[i].kind)];
+    VulkanBackend::ProfileEntry& e = profile_[profile_index(r.dispatches[i])];
     e.seconds += static_cast<double>(times[i + 1] - times[i]) * parts_.device->facts().timestamp_ns * 1e-9;
     e.weight_bytes += r.dispatches[i].weight_bytes;
     ++e.calls;

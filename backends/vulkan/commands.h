@@ -68,7 +68,7 @@ class Commands {
   VkQueryPool queries_ = VK_NULL_HANDLE;
   std::map<std::pair<StepKind, bool>, Recording> recordings_;  // plain, and with time stamps
   bool pending_ = false, profiling_ = false;
-  std::vector<VulkanBackend::ProfileEntry> profile_{kOpKinds};
+  std::vector<VulkanBackend::ProfileEntry> profile_{kOpKinds + 1};
 };
 
 }  // namespace lamina::vulkan

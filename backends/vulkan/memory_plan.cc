@@ -45,7 +45,7 @@ Error does_not_fit(const MemoryHeap& device, const Needs& needs, uint64_t least)
 }  // namespace
 
 uint64_t StepSizes::total() const {
-  return std::accumulate(buffers.begin(), buffers.end(), xq + xs + partial + arrived + fresh_kv);
+  return std::accumulate(buffers.begin(), buffers.end(), xq + xs + partial + arrived + fresh_kv + layers);
 }
 
 StepSizes step_sizes(const Graph& graph, const StepShape& shape) {
@@ -75,6 +75,8 @@ StepSizes step_sizes(const Graph& graph, const StepShape& shape) {
   sizes.xs = at_least(rows * blocks * 4);
   sizes.partial = at_least(few * heads * sizes.max_splits * static_cast<uint64_t>(c.head_dim + 2) * 4);
   sizes.arrived = at_least(rows * heads * 4);
+  sizes.layers = (static_cast<uint64_t>(c.n_layers) * kLayerTable * 8 + 2 * kPieceAlignment - 1) /
+                     kPieceAlignment * kPieceAlignment;
   if (shape.kv.dtype == KvDType::kI8) sizes.fresh_kv = at_least(rows * 2 * static_cast<uint64_t>(c.kv_width()) * 4);
   return sizes;
 }

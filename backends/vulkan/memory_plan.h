@@ -29,6 +29,7 @@ struct StepSizes {
   std::array<uint64_t, kBuffers> buffers{};
   uint64_t xq = 0, xs = 0, partial = 0, arrived = 0;
   uint64_t fresh_kv = 0;  // 0 unless the cache is int8
+  uint64_t layers = 0;    // decode_layers.comp's table, and kPieceAlignment bytes for its counters
   uint32_t max_splits = 1;
   uint64_t logits_row = 0;  // bytes
   uint64_t total() const;

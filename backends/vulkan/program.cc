@@ -75,7 +75,12 @@ void Program::prepare(const std::vector<PlannedOp>& plan, const std::vector<Devi
 
 std::vector<Dispatch> Program::dispatches(const StepKind& step) const {
   std::vector<Dispatch> list;
+  const bool in_one = step.rows == 1 && !step.tiled_attention && layers_in_one();
   for (size_t i = 0; i < plan_->size(); ++i) {
+    if (in_one && (*plan_)[i].layer >= 0) {
+      if ((*plan_)[i].layer == 0 && (*plan_)[i].kind == OpKind::kQkvRope) add_layers(list);
+      continue;
+    }
     const int32_t n = (*plan_)[i].selected ? step.selected : step.rows;
     const size_t first = list.size();
     if (n > 0) add(list, i, bucket_of(n), step.tiled_attention);

@@ -24,13 +24,17 @@ struct Addresses {
   uint64_t head, rows, pages, selected, rope, tokens, choice;
   std::vector<uint64_t> keys;  // by layer
   uint64_t fresh_kv;           // for an int8 cache: a step's K and V as floats
+  uint64_t layers, sync;       // decode_layers.comp: its table and its counters
 };
+
+constexpr uint64_t kLayerTable = 17;  // addresses of a layer in decode_layers.comp
 
 struct Limits {
   int32_t max_rows, max_logit_rows;
   uint32_t max_splits;
   uint32_t values_at;  // elements from a layer's keys to its values
   KvType kv_type;
+  bool swapped;  // some layers have no address of their own
 };
 
 struct Dispatch {
@@ -38,6 +42,7 @@ struct Dispatch {
   uint32_t x, y;
   bool indirect = false;  // sizes come from the step's head
   OpKind kind;
+  bool all_layers = false;  // no op of its own, see decode_layers.comp
   int32_t layer = -1;
   uint64_t weight_bytes = 0;
   union {
@@ -45,6 +50,7 @@ struct Dispatch {
     AttentionPush attention;
     KvStorePush kv_store;
     ChoosePush choose;
+    DecodeLayersPush layers;
   };
   uint32_t push_bytes;
 };
@@ -87,6 +93,9 @@ class Program {
                const Limits& limits);
 
   std::vector<Dispatch> dispatches(const StepKind& step) const;
+  // The addresses of all layers, as decode_layers.comp reads them; empty where that kernel can't be used.
+  std::vector<uint64_t> layer_table() const;
+
   // Rows of one sequence that a workgroup of tiled attention takes.
   uint32_t attention_rows() const;
   // Candidates that a sampled token may be drawn from; 0: the device can't sample.
@@ -99,6 +108,13 @@ class Program {
   void add_attention(std::vector<Dispatch>& list, const PlannedOp& op, bool tiled) const;
   void add_kv_store(std::vector<Dispatch>& list, const PlannedOp& op, Bucket bucket) const;
   void add_choose(std::vector<Dispatch>& list, Choose choose) const;
+  void add_layers(std::vector<Dispatch>& list) const;
+  const PlannedOp& layer_op(size_t layer, size_t op) const;
+  bool same_layers() const;
+  uint32_t resident_workgroups() const;
+  uint32_t layer_threads() const;
+  uint32_t layer_heads() const;
+  bool layers_in_one() const;
   uint32_t heads_together(uint32_t most) const;
   bool cooperative(const WeightView& w) const;
   CooperativeTile cooperative_tile(const WeightView& w, int32_t rows) const;

@@ -17,7 +17,10 @@ enum Spec : uint32_t {
   kU = 8, kNOut = 9, kHeadDim = 10, kNHeads = 11, kNKvHeads = 12, kEps = 13, kXStride = 14,
   kOutStride = 15, kNorm = 16, kGather = 17, kKvType = 18, kUnroll = 19, kShuffle = 20, kBias = 21,
   kValuesAt = 22, kScale = 23, kMaxSplits = 24,
-  kHeads = 25, kRows = 26, kSpecs = 27,
+  kHeads = 25, kRows = 26,
+  kNLayers = 27, kHidden = 28, kInner = 29, kFlight = 30,  // of decode_layers.comp
+  kQkvBias = 31, kOutBias = 32, kGateUpBias = 33, kDownBias = 34,
+  kSpecs = 35,
 };
 
 // Values of all constants; a shader takes those that it has.
@@ -54,13 +57,17 @@ struct StepChoice {
   float inverse_temperature;
 };
 
+struct DecodeLayersPush {
+  uint64_t layers, x, q, attended, act, partial, sync, head, rows, pages, fresh, rope;
+};
+
 // The step's buffer, as StepHead and Row of common.glsl.
 struct StepHead {
   uint32_t kv_heads, attention_rows, splits;  // an indirect dispatch
   uint32_t n_rows, n_selected;
   uint32_t split_positions;
   uint32_t step;  // of a submission of several
-  uint32_t reserved;
+  uint32_t stuck;  // see grid.glsl
 };
 
 struct StepRow {

@@ -113,12 +113,12 @@ class Backend final : public VulkanBackend {
     }
     if (!choice.likeliest()) load_choice(choice, steps);
     LAMINA_TRY(commands_->submit(step_kind(choice.likeliest() ? Choose::kLikeliest : Choose::kSampled), steps));
-    LAMINA_TRY(commands_->wait());
+    LAMINA_TRY(finish());
     return std::span<const int32_t>(step_.as<const int32_t>(tokens_at_), static_cast<size_t>(steps));
   }
 
   Result<StepOutput> read() override {
-    LAMINA_TRY(commands_->wait());
+    LAMINA_TRY(finish());
     const auto width = static_cast<size_t>(graph_.buffer_width[static_cast<size_t>(Buffer::kLogits)]);
     const size_t n = static_cast<size_t>(n_selected_), stride = logit_stride();
     const auto* from = readback_.as<const float>();
@@ -153,6 +153,13 @@ class Backend final : public VulkanBackend {
   Result<std::vector<std::byte>> pipeline_cache() const override { return device_->pipeline_cache_data(); }
 
  private:
+  Result<void> finish() {
+    LAMINA_TRY(commands_->wait());
+    if (step_.as<const StepHead>()->stuck == 0) return {};
+    return make_error(Code::kDevice, "%s did not run all workgroups of a step at once",
+                      device_->facts().name.c_str());
+  }
+
   // Of the upload ring: no more than the weights are worth.
   uint64_t chunk_bytes(uint64_t weight_bytes) const {
     const auto at = options_.variant.find("chunk=");  // KiB, for tests
@@ -190,7 +197,11 @@ class Backend final : public VulkanBackend {
     }
     program_ = std::make_unique<Program>(*device_, graph_.config, options_.variant, pipelines_);
     program_->prepare(plan_, weights_.matrices(), weights_.norms(), weights_.biases(), graph_.buffer_width,
-                      addresses_, {max_rows_, max_logit_rows_, max_splits_, kv_.values_at(), kv_.type()});
+                      addresses_, {max_rows_, max_logit_rows_, max_splits_, kv_.values_at(), kv_.type(),
+                                    memory_.swaps()});
+    const std::vector<uint64_t> table = program_->layer_table();
+    LAMINA_TRY(transfer_->upload(std::as_bytes(std::span(table)), layers_, 0));
+    LAMINA_TRY(transfer_->finish());
     LAMINA_TRY(pipelines_.create());
     const DeviceBuffer& logits = activations_[static_cast<size_t>(Buffer::kLogits)];
     LAMINA_ASSIGN(commands_, Commands::create({device_.get(), program_.get(), &pipelines_, &step_, &logits,
@@ -206,7 +217,7 @@ class Backend final : public VulkanBackend {
     uploader_.reset();
     weights_ = {};
     for (DeviceBuffer& b : activations_) b = {};
-    for (DeviceBuffer* b : {&xq_, &xs_, &partial_, &arrived_, &fresh_kv_, &step_, &readback_}) *b = {};
+    for (DeviceBuffer* b : {&xq_, &xs_, &partial_, &arrived_, &fresh_kv_, &layers_, &step_, &readback_}) *b = {};
     kv_ = {};
     activation_bytes_ = 0;
   }
@@ -231,6 +242,9 @@ class Backend final : public VulkanBackend {
     LAMINA_TRY(allocate_one(partial_, sizes.partial, "attention"));
     LAMINA_TRY(allocate_one(arrived_, sizes.arrived, "attention"));
     if (sizes.fresh_kv) LAMINA_TRY(allocate_one(fresh_kv_, sizes.fresh_kv, "activations"));
+    LAMINA_TRY(allocate_one(layers_, sizes.layers, "addresses"));
+    addresses_.layers = layers_.address();
+    addresses_.sync = layers_.address() + sizes.layers - kPieceAlignment;
     addresses_.fresh_kv = fresh_kv_.address();
     addresses_.xq = xq_.address();
     addresses_.xs = xs_.address();
@@ -377,7 +391,7 @@ class Backend final : public VulkanBackend {
   Weights weights_;
   uint64_t activation_bytes_ = 0;
   KvMemory kv_;
-  DeviceBuffer activations_[kBuffers], xq_, xs_, partial_, arrived_, fresh_kv_, step_, readback_;
+  DeviceBuffer activations_[kBuffers], xq_, xs_, partial_, arrived_, fresh_kv_, layers_, step_, readback_;
   uint64_t rows_at_ = 0, selected_at_ = 0, rope_at_ = 0, pages_at_ = 0, tokens_at_ = 0, choice_at_ = 0, most_pages_ = 0;
   Addresses addresses_{};
   std::unique_ptr<Program> program_;

@@ -51,7 +51,7 @@ class VulkanBackend : public Backend {
 
   // Times each kind of op of later steps; turning it on again clears it.
   virtual void set_profile(bool on) = 0;
-  virtual const std::vector<ProfileEntry>& profile() const = 0;  // by OpKind
+  virtual const std::vector<ProfileEntry>& profile() const = 0;  // by OpKind; last, all layers in one
 
   // Of all that was compiled for the device so far, to keep on disk for the next start.
   virtual Result<std::vector<std::byte>> pipeline_cache() const = 0;

@@ -211,6 +211,11 @@ Result<void> prepare(Console& console, Bench& b, const std::vector<BenchTest>& t
   return {};
 }
 
+// Of an entry of a profile: an op, or what runs all layers' ops at once.
+const char* profile_name(size_t kind) {
+  return kind < kOpKinds ? op_name(static_cast<OpKind>(kind)).data() : "decode_layers";
+}
+
 // Where the last test's time went.
 template <typename Entries>
 void print_profile(Console& console, const Entries& entries) {
@@ -221,7 +226,7 @@ void print_profile(Console& console, const Entries& entries) {
     const auto& e = entries[kind];
     if (e.calls == 0) continue;
     console.note(format("  %-14s %10.2f %6.1f%% %12.1f",
-                        std::string(op_name(static_cast<OpKind>(kind))).c_str(), e.seconds * 1e3,
+                        profile_name(kind), e.seconds * 1e3,
                         100 * e.seconds / total,
                         static_cast<double>(e.weight_bytes) / e.seconds / 1e9));
   }

@@ -33,7 +33,8 @@ struct StepHead {
   uint kv_heads; uint attention_rows; uint splits;
   uint n_rows; uint n_selected;
   uint split_positions;  // positions of one split, a multiple of 128
-  uint step; uint reserved;  // step: of a submission of several
+  uint step;   // of a submission of several
+  uint stuck;  // not 0: workgroups did not all run at once (grid.glsl)
 };
 layout(buffer_reference, scalar, buffer_reference_align = 16) buffer Heads { StepHead v; };
 

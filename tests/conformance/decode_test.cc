@@ -221,6 +221,7 @@ INSTANTIATE_TEST_SUITE_P(Gpu, Decode,
 std::vector<std::string> variants() {
   auto engines = test::vulkan_engines();
   engines.erase(engines.begin());
+  if (test::vulkan_missing().empty()) engines.push_back("vulkan:grid=1");  // decode_layers, though not by choice
   return engines;
 }
 INSTANTIATE_TEST_SUITE_P(GpuVariants, Decode,
