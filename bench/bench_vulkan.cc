@@ -60,6 +60,8 @@ void measure(const LoadedModel& model, const std::string& variant, bool prefill)
   const auto engine = must(Engine::create(std::move(made), model.manifest.config, model.weights, options));
   std::printf("variant \"%s\" on %s: ready in %.2f s\n", variant.c_str(), backend->info().device.c_str(),
               std::chrono::duration<double>(Clock::now() - start).count());
+  const auto bandwidth = must(backend->measure_bandwidth());
+  std::printf("  the device reads %.0f GB/s, copies %.0f GB/s\n", bandwidth.read / 1e9, bandwidth.copy / 1e9);
   cli::BenchRunner runner(*engine);
   runner.sampling.temperature = static_cast<float>(number_in(variant, "temp=", 0.0));
   for (const cli::BenchTest test : {cli::BenchTest{0, 128, 0}, cli::BenchTest{0, 64, 4096}, cli::BenchTest{512, 0, 0}}) {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "backends/vulkan/bandwidth.h"
 #include "backends/vulkan/commands.h"
 #include "backends/vulkan/kv_copy.h"
 #include "backends/vulkan/memory.h"
@@ -149,6 +150,11 @@ class Backend final : public VulkanBackend {
 
   void set_profile(bool on) override { commands_->set_profile(on); }
   const std::vector<ProfileEntry>& profile() const override { return commands_->profile(); }
+
+  Result<Bandwidth> measure_bandwidth() override {
+    LAMINA_TRY(commands_->wait());
+    return vulkan::measure_bandwidth(*device_);
+  }
 
   Result<std::vector<std::byte>> pipeline_cache() const override { return device_->pipeline_cache_data(); }
 

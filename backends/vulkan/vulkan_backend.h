@@ -53,6 +53,12 @@ class VulkanBackend : public Backend {
   virtual void set_profile(bool on) = 0;
   virtual const std::vector<ProfileEntry>& profile() const = 0;  // by OpKind; last, all layers in one
 
+  // Bytes per second of the device's own memory, measured now; a copy reads and writes.
+  struct Bandwidth {
+    double read = 0.0, copy = 0.0;
+  };
+  virtual Result<Bandwidth> measure_bandwidth() = 0;
+
   // Of all that was compiled for the device so far, to keep on disk for the next start.
   virtual Result<std::vector<std::byte>> pipeline_cache() const = 0;
 };

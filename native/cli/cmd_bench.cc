@@ -218,17 +218,16 @@ const char* profile_name(size_t kind) {
 
 // Where the last test's time went.
 template <typename Entries>
-void print_profile(Console& console, const Entries& entries) {
+void print_profile(Console& console, const Entries& entries, double bandwidth) {
   double total = 0.0;
   for (const auto& e : entries) total += e.seconds;
-  console.note(format("  %-14s %10s %7s %12s", "op", "ms", "share", "GB/s"));
+  console.note(format("  %-14s %10s %7s %12s %12s", "op", "ms", "share", "GB/s", "of memory's"));
   for (size_t kind = 0; kind < entries.size(); ++kind) {
     const auto& e = entries[kind];
     if (e.calls == 0) continue;
-    console.note(format("  %-14s %10.2f %6.1f%% %12.1f",
-                        profile_name(kind), e.seconds * 1e3,
-                        100 * e.seconds / total,
-                        static_cast<double>(e.weight_bytes) / e.seconds / 1e9));
+    const double rate = static_cast<double>(e.weight_bytes) / e.seconds;
+    console.note(format("  %-14s %10.2f %6.1f%% %12.1f %11.0f%%", profile_name(kind), e.seconds * 1e3,
+                        100 * e.seconds / total, rate / 1e9, bandwidth > 0 ? 100 * rate / bandwidth : 0.0));
   }
 }
 
@@ -248,9 +247,12 @@ Result<void> measure(Console& console, Bench& b, const std::vector<BenchTest>& t
   for (const BenchTest& test : tests) {
     Row row{test, {}, {}, now_text(), {}};
     runner.before_each = [&] {
+      const bool decode = test.n_gen > 0;
+      if (b.vulkan && decode && !b.o.no_machine) {
+        if (const auto device = b.vulkan->measure_bandwidth()) row.limits.values.push_back(device->read);
+      }
       // The processor's limits say nothing about a GPU.
       for (int pass = 0; pass < 3 && !b.o.no_machine && !b.vulkan; ++pass) {
-        const bool decode = test.n_gen > 0;
         row.limits.values.push_back(decode ? bandwidth.measure() : measure_int8_peak(b.threads));
       }
     };
@@ -261,8 +263,8 @@ Result<void> measure(Console& console, Bench& b, const std::vector<BenchTest>& t
     LAMINA_TRY(console.flush());
     if (!b.o.profile || !(b.cpu || b.vulkan)) continue;
     console.note("profile of " + test.name() + ", all repetitions together:");
-    if (b.cpu) print_profile(console, b.cpu->profile().entries());
-    if (b.vulkan) print_profile(console, b.vulkan->profile());
+    if (b.cpu) print_profile(console, b.cpu->profile().entries(), row.test.n_gen > 0 ? row.limits.median() : 0.0);
+    if (b.vulkan) print_profile(console, b.vulkan->profile(), row.limits.median());
   }
   return b.o.output == "json" ? console.write("\n]\n") : Result<void>();
 }
