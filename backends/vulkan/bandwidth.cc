@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t kMostBytes = uint64_t{512} << 20;  // beyond any cache
 constexpr int kTimes = 8;                             // in one submission
-constexpr uint32_t kThreads = 256;
+constexpr uint32_t kReadThreads = 256;
 
 struct ReadAllPush {
   uint64_t from, to;
@@ -97,7 +97,7 @@ Result<VulkanBackend::Bandwidth> measure_bandwidth(Device& device) {
   LAMINA_TRY(pipelines.open({}));
   Shape shape;
   shape[kSubgroup] = facts.subgroup;
-  shape[Spec::kThreads] = std::min(vulkan::kThreads, facts.max_invocations);
+  shape[kThreads] = std::min(kReadThreads, facts.max_invocations);
   const int number = pipelines.request("read_all", shape);
   LAMINA_TRY(pipelines.create());
 
