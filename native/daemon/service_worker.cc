@@ -11,7 +11,8 @@ namespace {
 
 using Clock = ServiceWorker::Clock;
 
-// How long decoding generations may be held up by others' prompts in one step.
+// How long decoding generations may be held up by others' prompts in one step, where their own part of
+// it does not take longer.
 constexpr double kPromptSeconds = 0.1;
 constexpr int32_t kLeastPromptRows = 16;
 constexpr int32_t kMaxTopLogprobs = 20;
@@ -208,14 +209,18 @@ bool ServiceWorker::run_tasks(bool wait) {
   return !stopping;
 }
 
-// So many rows of prompts as take kPromptSeconds.
+// So many rows of prompts as take as long as the decoding beside them, or kPromptSeconds.
 void ServiceWorker::adapt_prompt_rows(double took) {
+  const auto follow = [](double& average, double value) {
+    average = average > 0 ? (average + value) / 2 : value;
+  };
   const int32_t rows = scheduler_->prompt_rows();
+  if (rows == 0) return follow(decode_seconds_, took);
   if (rows < kLeastPromptRows) return;
-  const double per_row = took / rows;
-  seconds_per_row_ = seconds_per_row_ > 0 ? (seconds_per_row_ + per_row) / 2 : per_row;
-  const double wanted = std::min(kPromptSeconds / seconds_per_row_, 1e6);
-  prompt_rows_ = std::max(kLeastPromptRows, static_cast<int32_t>(wanted) / 16 * 16);
+  follow(seconds_per_row_, std::max(took - decode_seconds_, 0.0) / rows);
+  const double time = std::max(kPromptSeconds, decode_seconds_);
+  const double wanted = time / std::max(seconds_per_row_, 1e-6);
+  prompt_rows_ = std::max(kLeastPromptRows, static_cast<int32_t>(std::min(wanted, 1e6)) / 16 * 16);
 }
 
 void ServiceWorker::on_scheduler(const SchedulerEvent& event) {

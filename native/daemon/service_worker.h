@@ -82,6 +82,7 @@ class ServiceWorker {
   std::string kind_, why_;
   int32_t prompt_rows_ = 64;      // of a step in which others decode
   double seconds_per_row_ = 0.0;  // of prompts, lately
+  double decode_seconds_ = 0.0;   // of steps without prompts, lately
   int32_t step_tokens_ = 0, ended_ = 0;  // since the last publish()
 
   std::mutex switching_;  // one switch at a time
