@@ -6,7 +6,9 @@
 #include <cmath>
 #include <thread>
 
+#include "native/convert/convert.h"
 #include "tests/daemon/service_support.h"
+#include "tests/support/temp_dir.h"
 
 namespace lamina::daemon {
 namespace {
@@ -228,6 +230,41 @@ TEST_F(ServiceTest, ModelsComeAndGo) {
   EXPECT_EQ(run(*s, r).tokens.size(), 3u);
   ASSERT_TRUE(s->load("x", "m", {}));
   EXPECT_EQ(s->status().size(), 2u);
+}
+
+TEST_F(ServiceTest, ServesAModelFolder) {
+  test::TempDir directory;
+  ConvertOptions convert_options;
+  convert_options.source = LAMINA_SOURCE_DIR "/tests/models/storyteller";
+  convert_options.destination = directory / "model";
+  ASSERT_TRUE(convert(convert_options));
+  options_.threads = 1;
+  auto s = std::move(Service::create(options_)).value();
+  std::vector<std::string> stages;
+  EXPECT_EQ(s->load(directory / "none", "x", {}).error().code, Code::kNotFound);
+  const auto loaded = s->load(directory / "model", "storyteller",
+                              [&](const LoadProgress& p) { stages.push_back(p.stage); });
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(stages.front(), "checking");
+  EXPECT_EQ(stages.back(), "preparing");
+
+  GenerateRequest r;
+  r.prompt = "Once upon a time";
+  r.answer.sampling.temperature = 0.0f;
+  r.answer.max_new_tokens = 20;
+  const auto told = run(*s, r);
+  EXPECT_EQ(told.tokens.size(), 20u);
+  EXPECT_FALSE(told.text.empty());
+  r.prompt.clear();
+  r.messages = {{"user", "Tell a story."}};
+  const int32_t usual = run(*s, r).usage.prompt_tokens;
+  r.messages[0].content += "<|eot_id|><|eot_id|>";  // a user's letters never become the token
+  EXPECT_GT(run(*s, r).usage.prompt_tokens, usual + 4);
+  const ModelStatus status = s->status().at(0);
+  EXPECT_EQ(status.backend, "cpu");
+  EXPECT_GT(status.weight_bytes, 0u);
+  EXPECT_EQ(status.context, 512);
+  EXPECT_TRUE(s->drain(60));
 }
 
 TEST_F(ServiceTest, AFullCacheMakesTheYoungestWait) {
