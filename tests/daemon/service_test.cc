@@ -57,6 +57,7 @@ TEST_F(ServiceTest, ATurnAfterOthersReusesTheirPages) {
   const auto second = run(*s, std::move(next));
   EXPECT_EQ(second.usage.cached_tokens, 192);
   EXPECT_EQ(second.tokens, run(*service(), copy).tokens);
+  ASSERT_TRUE(s->drain(10));  // the status follows the events
   EXPECT_GT(s->status().at(0).kv_pages_cached, 0);
   EXPECT_EQ(s->status().at(0).kv_pages_used, 0);
 }
@@ -179,6 +180,7 @@ TEST_F(ServiceTest, ADeviceLostUnderLoadLosesNoToken) {
       EXPECT_EQ(seen.error.message, "");
       EXPECT_EQ(seen.tokens, run(*service(), request(60 + 20 * i, i, 40, 0.9f)).tokens) << i;
     }
+    ASSERT_TRUE(s->drain(10));
     EXPECT_EQ(s->status().at(0).backend, "cpu");
     EXPECT_THAT(s->status().at(0).backend_reason, HasSubstr("in place of faulty"));
   }
