@@ -21,13 +21,6 @@
 
 namespace lamina::daemon {
 
-std::string_view HttpRequest::header(std::string_view lower_case_name) const {
-  for (const auto& [name, value] : headers) {
-    if (name == lower_case_name) return value;
-  }
-  return {};
-}
-
 namespace {
 
 using asio::ip::tcp;

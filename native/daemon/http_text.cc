@@ -2,7 +2,9 @@
 #include "native/daemon/http_text.h"
 
 #include <algorithm>
+#include <cstdio>
 
+#include "native/daemon/http.h"
 #include "native/daemon/http_target.h"
 
 namespace lamina::daemon {
@@ -54,6 +56,13 @@ bool is_safe(std::string_view text) {
 }
 
 }  // namespace
+
+std::string_view HttpRequest::header(std::string_view lower_case_name) const {
+  for (const auto& [name, value] : headers) {
+    if (name == lower_case_name) return value;
+  }
+  return {};
+}
 
 std::string_view status_phrase(int status) {
   for (const Phrase& entry : kPhrases) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
 #include <future>
 #include <memory>
 #include <string>
@@ -123,6 +124,13 @@ inline Answer read_answer(RawSocket& socket, bool with_body = true) {
   }
   answer.body = socket.take(std::strtoul(answer.header("Content-Length").c_str(), nullptr, 10));
   return answer;
+}
+
+inline size_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  size_t total = 0, resident = 0;
+  file >> total >> resident;
+  return resident * 4096;
 }
 
 // A server that runs while this lives.

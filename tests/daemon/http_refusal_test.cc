@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <vector>
 
 #include "native/daemon/rate_limit.h"
@@ -250,13 +249,6 @@ TEST(HttpRefusal, TooManyConnections) {
   EXPECT_GE(server.stats().refused_full, 40u);
   // Who has said nothing for a while makes room for who asks.
   EXPECT_EQ(server.ask("GET /api").body, "secret");
-}
-
-size_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  size_t total = 0, resident = 0;
-  file >> total >> resident;
-  return resident * 4096;
 }
 
 TEST(HttpRefusal, IdleConnectionsAreCheap) {

@@ -200,6 +200,23 @@ TEST(WebSocket, SlowsDownFloods) {
   sender.join();
 }
 
+TEST(WebSocket, IdleConnectionsAreCheap) {
+  NetOptions options;
+  options.requests_per_second = 0;
+  LiveServer server(options);
+  server->add_websocket("/ws", "lamina.v1",
+                        [](const HttpRequest&) { return std::make_shared<Scripted>(); });
+  server.start();
+  { WsClient first(server); }
+  size_t before = resident_bytes();
+  std::vector<WsClient> clients;
+  for (int i = 0; i < 200; ++i) clients.emplace_back(server);
+  EXPECT_EQ(server.stats().websockets, 200u);
+  size_t grown = resident_bytes() - before;
+  RecordProperty("bytes_per_connection", static_cast<int>(grown / 200));
+  EXPECT_LT(grown, size_t{20} << 20);
+}
+
 TEST(WebSocket, ClosesFromBothSides) {
   ScriptedServer server;
   server.handler->on_message = [](Scripted::Peer peer, std::string) {
