@@ -39,9 +39,10 @@ class Listener {
 
   OnEvent on_event() {
     return [this](const GenerationEvent& event) {
-      const std::lock_guard lock(mutex_);
+      std::unique_lock lock(mutex_);
       add(event);
       changed_.notify_all();
+      changed_.wait(lock, [&] { return seen_.tokens.size() < hold_at_ || seen_.ends > 0; });
     };
   }
 
@@ -56,6 +57,17 @@ class Listener {
     EXPECT_TRUE(in_time);
     return seen_;
   }
+  // The compute thread waits at this token, until it may go on to another; a call made meanwhile
+  // takes effect before the next step.
+  void hold_at(size_t tokens) {
+    const std::lock_guard lock(mutex_);
+    hold_at_ = tokens;
+    changed_.notify_all();
+  }
+  void wait_held() {
+    wait_until([&](const Seen& s) { return s.tokens.size() >= hold_at_; });
+  }
+  void release() { hold_at(SIZE_MAX); }
   Seen now() const {
     const std::lock_guard lock(mutex_);
     return seen_;
@@ -84,6 +96,7 @@ class Listener {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   Seen seen_;
+  size_t hold_at_ = SIZE_MAX;
 };
 
 // The model, shared by all services of a test.
