@@ -244,6 +244,7 @@ TEST_F(ServiceTest, ModelsComeAndGo) {
   EXPECT_EQ(run(*s, r).tokens.size(), 3u);
   ASSERT_TRUE(s->load("x", "m", {}));
   EXPECT_EQ(s->status().size(), 2u);
+  EXPECT_EQ(b.wait().finish, FinishReason::kContext);
 }
 
 TEST_F(ServiceTest, ServesAModelFolder) {
