@@ -2,6 +2,9 @@
 #include "native/daemon/model_host.h"
 
 #include <algorithm>
+#include <mutex>
+#include <optional>
+#include <utility>
 
 #include "native/cli/backend_choice.h"
 #include "native/cli/conversation.h"
@@ -33,6 +36,8 @@ class FolderHost final : public ModelHost {
   Result<void> open(const std::string& directory, const LoadTold& told) {
     cli::ModelFlags model;
     model.model = directory;
+    model.require_signature = options_.require_signature;
+    model.trust = options_.trusted_keys;
     LAMINA_ASSIGN(const cli::ModelChoice choice, cli::choose_model(model));
     cli::Console console = quiet_console();
     Result<cli::ChosenBackend> chosen = cli::choose_backend(console, flags_);
@@ -47,6 +52,7 @@ class FolderHost final : public ModelHost {
     if (std::ranges::find(backends_, chosen->kind) == backends_.end()) {
       backends_.push_back(chosen->kind);
     }
+    first_ = std::move(*chosen);
     return {};
   }
 
@@ -65,7 +71,11 @@ class FolderHost final : public ModelHost {
     cli::Console console = quiet_console();
     cli::EngineFlags flags = flags_;
     flags.backend = kind;
-    LAMINA_ASSIGN(cli::ChosenBackend chosen, cli::choose_backend(console, flags));
+    std::optional<cli::ChosenBackend> first = take_first(kind);
+    Result<cli::ChosenBackend> chosen_now =
+        first ? std::move(*first) : cli::choose_backend(console, flags);
+    if (!chosen_now) return std::move(chosen_now).error();
+    cli::ChosenBackend& chosen = *chosen_now;
     const auto prepare = [&](std::unique_ptr<Backend> backend) {
       return Engine::create(std::move(backend), config(), model_->weights,
                             engine_options(options_, config()));
@@ -78,6 +88,13 @@ class FolderHost final : public ModelHost {
   }
 
  private:
+  // What open() has chosen and tested, once.
+  std::optional<cli::ChosenBackend> take_first(const std::string& kind) {
+    const std::lock_guard lock(first_mutex_);
+    if (kind != options_.backend) return std::nullopt;
+    return std::exchange(first_, std::nullopt);
+  }
+
   cli::Console quiet_console() const {
     cli::Console console;
     console.set_verbosity(-1);
@@ -110,6 +127,8 @@ class FolderHost final : public ModelHost {
   std::unique_ptr<Tokenizer> tokenizer_;
   cli::Conversation conversation_;
   std::vector<std::string> backends_;
+  std::mutex first_mutex_;
+  std::optional<cli::ChosenBackend> first_;
 };
 
 }  // namespace

@@ -104,6 +104,8 @@ struct ServiceOptions {
   int32_t device = 0;            // which GPU
   uint64_t memory_budget = 0;    // of its memory; 0: what is free
   std::string load = "auto";     // "mmap" "huge"
+  bool require_signature = false;         // refuse models that no trusted key has signed
+  std::vector<std::string> trusted_keys;  // accept only these signers ("ed25519:..." or a file)
   LogSink log;                   // from any thread; no prompt's or answer's text goes there
 };
 
