@@ -71,6 +71,7 @@ void add_doctor(Cli& cli);
 void add_completion(Cli& cli);
 void add_version(Cli& cli);
 void add_serve(Cli& cli);
+void add_config(Cli& cli);
 void add_man(Cli& cli);
 
 }  // namespace lamina::cli

@@ -12,13 +12,4 @@ void add_version(Cli& cli) {
   });
 }
 
-// Known, so that who asks for it learns that it isn't there rather than of a typing mistake.
-void add_serve(Cli& cli) {
-  CLI::App& verb = cli.verb("serve", "Serve models to browsers and programs", kHidden);
-  cli.on_run(verb, []() -> Result<ExitCode> {
-    return make_error(Code::kUnsupported,
-                      "lamina serve is not in this version; use lamina run or lamina chat");
-  });
-}
-
 }  // namespace lamina::cli

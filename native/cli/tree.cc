@@ -62,6 +62,8 @@ const std::vector<EnvironmentText>& environment_table() {
       {"LAMINA_VULKAN_VARIANT",
        "what the Vulkan engine is to do without, for tests: words of 'no-int-dot no-shuffle "
        "no-fused'"},
+      {"LAMINA_HOST, LAMINA_PORT, ...",
+       "every setting of `lamina serve`; `lamina config --explain` lists them"},
       {"NO_COLOR", "no colours when set"},
       {"XDG_CONFIG_HOME, XDG_CACHE_HOME, XDG_STATE_HOME",
        "where trusted keys, notes on verified models and the chat history are kept"},

@@ -108,11 +108,19 @@ std::string Metrics::text(const Gauges& gauges) {
   f.connections.Set(static_cast<double>(gauges.connections));
   f.sessions.Set(static_cast<double>(gauges.sessions));
   f.resident.Set(static_cast<double>(gauges.resident_bytes));
-  // Models come and go, so theirs are of a registry that lives as long as one answer.
-  prometheus::Registry of_models;
+  // What is counted elsewhere, and models, which come and go, are of a registry for this answer.
+  prometheus::Registry of_now;
   const auto family = [&](const char* name, const char* help) -> Families::Gauges& {
-    return BuildGauge().Name(name).Help(help).Register(of_models);
+    return BuildGauge().Name(name).Help(help).Register(of_now);
   };
+  auto& refused =
+      BuildCounter()
+          .Name("lamina_network_refused_total")
+          .Help("Requests and connections that the network front turned away, by reason")
+          .Register(of_now);
+  for (const auto& [reason, count] : gauges.refused) {
+    refused.Add({{"reason", reason}}).Increment(static_cast<double>(count));
+  }
   auto& running = family("lamina_running", "Generations that run");
   auto& queued = family("lamina_queued", "Generations that wait");
   auto& speed = family("lamina_tokens_per_second", "Of the last second");
@@ -135,7 +143,7 @@ std::string Metrics::text(const Gauges& gauges) {
     set(pages, "state", "all", m.kv_pages);
   }
   const prometheus::TextSerializer serializer;
-  return serializer.Serialize(f.registry.Collect()) + serializer.Serialize(of_models.Collect());
+  return serializer.Serialize(f.registry.Collect()) + serializer.Serialize(of_now.Collect());
 }
 
 }  // namespace lamina::daemon

@@ -8,6 +8,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "native/daemon/service.h"
 
@@ -31,6 +33,7 @@ class Metrics {
     std::span<const ModelStatus> models;
     size_t connections = 0, sessions = 0;
     uint64_t resident_bytes = 0;
+    std::vector<std::pair<const char*, uint64_t>> refused;  // by the network, since the start
   };
   std::string text(const Gauges& gauges);
 

@@ -161,6 +161,11 @@ OpenAiError openai_error(const Error& error) {
     case Code::kNotFound:
       return {404, error.message, "invalid_request_error", "model", "model_not_found"};
     case Code::kResourceExhausted:
+      // A full queue and a prompt that never fits have the same code and must not look alike: the
+      // one may be tried again.
+      if (error.message.find("context holds") != std::string::npos) {
+        return {400, error.message, "invalid_request_error", "messages", "context_length_exceeded"};
+      }
       return {429, error.message, "rate_limit_error", "", "server_busy"};
     case Code::kCancelled:
     case Code::kOutOfMemory:
