@@ -4,7 +4,7 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-verbs="run chat convert verify sign keygen trust inspect tokenize logits perplexity bench doctor completion version"
+verbs="run chat serve convert verify sign keygen trust inspect tokenize logits perplexity bench doctor config completion version"
 
 lamina --help
 exits 0 "--help"
@@ -84,9 +84,31 @@ lamina run --json -q --temp 0 -n 9 -n 3 -p '--raw'
 exits 0 "-n twice"
 same "$(json generated_tokens)" 3 "-n twice"
 
+# The daemon's settings: flags before the environment before the file before defaults.
+mkdir -p config/lamina
+echo '{"port": 1, "queue": 2, "parallel": 3}' >config/lamina/config.json
+LAMINA_PORT=4 LAMINA_QUEUE=5 lamina config --json --port 6
+exits 0 "config --json"
+same "$(json port.values.0) $(json queue.values.0) $(json parallel.values.0) $(json kv.values.0)" "6 5 3 f16" "precedence"
+same "$(json port.from) $(json queue.from)" "--port LAMINA_QUEUE" "where settings are from"
+LAMINA_PORT=4 lamina config --explain
+prints 'instead of 1 from .*config.json: port' "config --explain"
+prints 'from LAMINA_PORT' "config --explain"
+lamina config --config nowhere.json
+exits 5 "config of a file that is not there"
+echo '{"prot": 1}' >config/lamina/config.json
 lamina serve
-exits 6 "serve"
-says 'not in this version' "serve"
+exits 2 "serve with a wrong configuration"
+says "no setting .prot." "serve with a wrong configuration"
+rm config/lamina/config.json
+wrong "out of range" serve --port 70000
+wrong "not one of" serve --kv i4
+wrong "needs TLS" serve --host 0.0.0.0 --port 0
+lamina serve -m nowhere
+exits 5 "serve without its model"
+ln -s "$LAMINA" laminad
+./laminad --help >out
+prints '^Usage: lamina serve ' "laminad"
 
 # Colour and bars belong to terminals; data to stdout alone.
 lamina inspect --json
