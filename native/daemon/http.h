@@ -28,6 +28,11 @@ struct HttpRequest {
   std::string_view header(std::string_view lower_case_name) const;  // empty where absent
 };
 
+// Bytes that an answer in parts may leave unsent and still write on without thought for memory.
+constexpr size_t low_water(size_t max_unsent) {
+  return max_unsent / 2 < (size_t{128} << 10) ? max_unsent / 2 : size_t{128} << 10;
+}
+
 // One answer. Exactly one of respond(), or begin() with write()s and end(). Calls are made on the event
 // loop's thread; the last reference may be dropped on any. Dropped without an answer, it answers 500.
 // Calls after the peer has gone do nothing.
@@ -47,7 +52,7 @@ class HttpResponder {
   virtual size_t unsent() const = 0;     // bytes written and not taken by the network
   virtual bool connected() const = 0;
   virtual void on_close(std::function<void()> closed) = 0;  // the peer went away before the end
-  // unsent() was above half of max_unsent and has fallen below it.
+  // unsent() was above low_water(max_unsent) and has fallen to it: who paused writes on.
   virtual void on_drained(std::function<void()> drained) = 0;
 };
 

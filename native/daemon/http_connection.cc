@@ -112,8 +112,8 @@ void HttpConnection::received(std::string_view bytes) {
 
 void HttpConnection::written() {
   auto keep = shared_from_this();
-  if (above_half_ && wire_->unsent() <= front_.options.max_unsent / 2) {
-    above_half_ = false;
+  if (above_low_ && wire_->unsent() <= low_water(front_.options.max_unsent)) {
+    above_low_ = false;
     if (auto drained = on_drained_) drained();
   }
   if (phase_ == Phase::kAnswer || phase_ == Phase::kOver) return;
@@ -420,7 +420,7 @@ void HttpConnection::write_part(uint64_t request, std::string part) {
   }
   if (chunked_) part = hex(part.size()) + "\r\n" + part + "\r\n";
   wire_->write(std::move(part));
-  above_half_ |= wire_->unsent() > front_.options.max_unsent / 2;
+  above_low_ |= wire_->unsent() > low_water(front_.options.max_unsent);
 }
 
 void HttpConnection::end(uint64_t request) {
@@ -434,7 +434,7 @@ void HttpConnection::end(uint64_t request) {
 void HttpConnection::finish_answer() {
   on_close_ = nullptr;
   on_drained_ = nullptr;
-  begun_ = chunked_ = counted_ = above_half_ = false;
+  begun_ = chunked_ = counted_ = above_low_ = false;
   route_ = nullptr;
   if (close_after_) {
     phase_ = Phase::kOver;

@@ -71,7 +71,7 @@ class HttpConnection final : public WireUser,
   bool begun_ = false;        // its head has been written
   bool chunked_ = false;      // its body is in chunks
   bool counted_ = false;      // its body has a length, of which left_ bytes are to come
-  bool above_half_ = false;
+  bool above_low_ = false;
   uint64_t left_ = 0;
   std::function<void()> on_close_, on_drained_;
 };

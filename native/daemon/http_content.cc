@@ -10,7 +10,7 @@ namespace lamina::daemon {
 
 namespace {
 
-constexpr size_t kPiece = 64 << 10;
+constexpr size_t kPiece = 32 << 10;
 
 bool parse_position(std::string_view text, uint64_t& out) {
   if (text.empty() || text.size() > 18) return false;
@@ -28,7 +28,7 @@ class Pump {
   Pump(std::shared_ptr<HttpResponder> responder, std::shared_ptr<const Content> content,
        const ByteRange& range, size_t max_unsent)
       : responder_(std::move(responder)), content_(std::move(content)), at_(range.first),
-        end_(range.first + range.count), most_(max_unsent / 2) {}
+        end_(range.first + range.count), most_(low_water(max_unsent)) {}
 
   void go_on() {
     while (at_ < end_ && responder_->connected() && responder_->unsent() <= most_) {

@@ -24,7 +24,7 @@ struct Content {
   std::function<Result<std::string>(uint64_t offset, size_t count)> read;
 };
 
-// At most max_unsent / 2 and a piece are in memory for one answer.
+// At most low_water(max_unsent) and a piece are in memory for one answer.
 void answer_content(const HttpRequest& request, std::shared_ptr<HttpResponder> responder,
                     std::shared_ptr<const Content> content, size_t max_unsent);
 

@@ -9,6 +9,7 @@ namespace {
 
 constexpr size_t kLeastProgress = 4096;              // bytes per write_seconds
 constexpr auto kLinger = std::chrono::seconds(2);    // for the peer to see the end
+constexpr size_t kMostJoined = 16 << 10;  // bytes of small writes that go out together
 constexpr size_t kMostLingered = size_t{1} << 20;
 
 }  // namespace
@@ -69,10 +70,10 @@ void Wire::write(std::string bytes) {
   if (closed_ || finishing_ || bytes.empty()) return;
   if (unsent_ == 0) renew_write_deadline();
   unsent_ += bytes.size();
-  if (back_.empty()) {
-    back_ = std::move(bytes);
+  if (!queue_.empty() && queue_.back().size() + bytes.size() <= kMostJoined) {
+    queue_.back() += bytes;
   } else {
-    back_ += bytes;
+    queue_.push_back(std::move(bytes));
   }
   flush();
 }
@@ -81,7 +82,10 @@ void Wire::flush() {
   if (writing_ || closed_) return;
   if (front_at_ == front_.size()) {
     std::string next;
-    next.swap(back_);
+    if (!queue_.empty()) {
+      next.swap(queue_.front());
+      queue_.pop_front();
+    }
     front_.swap(next);  // frees what was written, which an assignment would keep
     front_at_ = 0;
   }
@@ -125,7 +129,7 @@ void Wire::abort() {
   if (closed_) return;
   closed_ = true;
   stream_->close();
-  back_.clear();
+  queue_.clear();
   unsent_ = 0;
   auto keep = shared_from_this();
   if (auto user = std::exchange(user_, nullptr)) user->lost();

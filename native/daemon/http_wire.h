@@ -5,6 +5,7 @@
 
 #include <array>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -69,7 +70,8 @@ class Wire : public std::enable_shared_from_this<Wire> {
   std::chrono::duration<double> write_seconds_;
   std::shared_ptr<WireUser> user_;
   std::array<char, 8192> input_;
-  std::string front_, back_;  // being written; queued behind
+  std::string front_;              // being written, from front_at_
+  std::deque<std::string> queue_;  // behind it
   size_t front_at_ = 0;
   size_t unsent_ = 0;
   size_t progress_ = 0;       // bytes taken since the deadline was set

@@ -4,7 +4,7 @@ find_package(OpenSSL 3.0 REQUIRED COMPONENTS SSL Crypto)
 find_package(Threads REQUIRED)
 
 # websocketpp 0.8.2 does not compile as C++20.
-lamina_room(lamina_ws NATIVE SOURCES ws_codec.cc)
+lamina_room(lamina_ws NATIVE SOURCES ws_codec.cc DEPS lamina_base)
 set_target_properties(lamina_ws PROPERTIES CXX_STANDARD 17)
 target_compile_definitions(lamina_ws PRIVATE _WEBSOCKETPP_CPP11_STL_)
 

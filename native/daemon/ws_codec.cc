@@ -7,6 +7,8 @@
 #include <websocketpp/logger/stub.hpp>
 #include <websocketpp/server.hpp>
 
+#include "core/base/utf8.h"
+
 namespace lamina::daemon {
 
 namespace {
@@ -103,6 +105,10 @@ class Codec final : public WsCodec {
     connection_->set_message_handler([this](ws::connection_hdl, Endpoint::message_ptr message) {
       if (message->get_opcode() != ws::frame::opcode::text) {
         return close(ws::close::status::unsupported_data, "text messages only");
+      }
+      // websocketpp 0.8.2 overlooks a code point that the last of several fragments leaves unfinished.
+      if (!is_valid_utf8(message->get_payload())) {
+        return close(ws::close::status::invalid_payload, "invalid UTF-8");
       }
       events_.message(std::move(message->get_raw_payload()));
     });

@@ -116,6 +116,7 @@ TEST_F(WsConformance, Utf8) {
                           "\xce", "\xf8\x88\x80\x80\x80", "ok \xed\xa0\x80 end"}) {
     EXPECT_EQ(refusal(frame_text(kText, bad)), 1007) << bad;
   }
+  EXPECT_EQ(refusal(frame_text(kText, "a\xee", {.fin = false}) + frame_text(kContinuation, "\xba")), 1007);
   // Seen at once, not at the end of the message.
   EXPECT_EQ(refusal(frame_text(kText, "\xce\xba\xed\xa0\x80", {.fin = false})), 1007);
 }
