@@ -8,5 +8,6 @@ const [path, ...rest] = process.argv.slice(2);
 const bytes = readFileSync(path);
 if (!WebAssembly.validate(bytes)) process.exit(77);
 const wasi = new WASI({ version: 'preview1', args: [path, ...rest], env: process.env });
-const { instance } = await WebAssembly.instantiate(bytes, wasi.getImportObject());
+// Node 18 has no getImportObject().
+const { instance } = await WebAssembly.instantiate(bytes, { wasi_snapshot_preview1: wasi.wasiImport });
 process.exitCode = wasi.start(instance);
