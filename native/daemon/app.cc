@@ -241,6 +241,8 @@ Result<ServeConfig> serve_config(const Settings& settings, const std::string& ve
   c.service.queue = static_cast<int32_t>(settings.number("queue"));
   c.service.kv_dtype = kv_dtype(settings.text("kv"));
   c.service.load = settings.text("load");
+  c.service.require_signature = settings.flag("require_signature");
+  c.service.trusted_keys = settings.list("trust");
   c.models = settings.list("models");
   c.model_root = settings.text("model_root");
   c.ui = settings.text("ui");

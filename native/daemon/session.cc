@@ -170,6 +170,7 @@ void Session::generate(GenerateMessage message, ProtocolError& error) {
   if (!message.has_seed) sampling.seed = draw_seed();
   request->seed = sampling.seed;
   if (message.request.model.empty()) message.request.model = hub_.default_model();
+  message.request.caller = id_;
   request->model = message.request.model;
   request->ticket = hub_.parts_.desk.submit(
       std::move(message.request),
