@@ -55,6 +55,8 @@ class Server final : public HttpServer {
     close_all();
     std::error_code ignored;
     acceptor_.close(ignored);
+    closing_ = true;
+    for (const auto& timer : timers_) timer->cancel();  // their tasks may hold what holds the loop
     io_->restart();
     io_->poll();  // what was under way ends here, while its owners live
   }
@@ -90,6 +92,8 @@ class Server final : public HttpServer {
   tcp::acceptor acceptor_;
   asio::steady_timer ticker_, ender_;
   std::set<std::shared_ptr<Wire>> wires_;
+  std::set<std::shared_ptr<asio::steady_timer>> timers_;  // of after()
+  bool closing_ = false;
   std::map<std::string, size_t> per_address_;
   Front front_;
   uint16_t port_ = 0;
@@ -129,9 +133,14 @@ Result<void> Server::listen() {
 }
 
 void Server::after(double seconds, std::function<void()> task) {
-  auto timer = std::make_shared<asio::steady_timer>(*io_, milliseconds(seconds));
-  timer->async_wait([timer, task = std::move(task)](std::error_code error) {
-    if (!error) task();
+  post([this, seconds, task = std::move(task)]() mutable {
+    if (closing_) return;
+    auto timer = std::make_shared<asio::steady_timer>(*io_, milliseconds(seconds));
+    timers_.insert(timer);
+    timer->async_wait([this, timer, task = std::move(task)](std::error_code error) {
+      timers_.erase(timer);
+      if (!error) task();
+    });
   });
 }
 
