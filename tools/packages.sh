@@ -6,7 +6,9 @@ build_packages=(g++ cmake ninja-build ccache nlohmann-json3-dev libcli11-dev lib
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-14-dev libicu-dev mesa-vulkan-drivers spirv-tools vulkan-validationlayers)
 cross_packages=(g++-12-aarch64-linux-gnu qemu-user-static googletest)
 # The kernels as WebAssembly: the compiler and its libraries (Debian's security suite), and what runs it.
-wasm_packages=(clang-22 lld-22 libc++-22-dev-wasm32 libc++abi-22-dev-wasm32 libclang-rt-22-dev-wasm32 wasi-libc nodejs googletest)
+wasm_packages=(clang-22 lld-22 libc++-22-dev-wasm32 libc++abi-22-dev-wasm32 libclang-rt-22-dev-wasm32 wasi-libc googletest)
+# The daemon's clients.
+client_packages=(curl)
 
 # install_packages NAME...: quiet when nothing is missing.
 install_packages() {

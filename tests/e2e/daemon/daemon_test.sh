@@ -1,29 +1,32 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The real daemon, spoken to by curl, ws and the official openai client.
+# The real daemon, spoken to by curl, ws and the official openai client: daemon_test.sh PART runs
+# PART.test.mjs.
 # shellcheck source-path=SCRIPTDIR/.. source=lib.sh
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../lib.sh"
 
-for tool in node npm curl; do
-  command -v "$tool" >/dev/null || { echo "skipped: no $tool here"; exit 0; }
+skip() {
+  echo "skipped: $1"
+  exit 0
+}
+for tool in npm curl; do
+  command -v "$tool" >/dev/null || skip "no $tool here"
 done
-major=$(node -p 'process.versions.node.split(".")[0]')
-[ "$major" -ge 20 ] || { echo "skipped: node $major is older than 20"; exit 0; }
+node=$("$SOURCE/tools/node.sh" 2>node.err) || skip "$(cat node.err)"
 
-# The packages, once per lock file.
+# The packages, once per lock file, for tests that run side by side.
 kept=$BUILD/e2e-daemon
 mkdir -p "$kept"
-if ! cmp -s "$here/package-lock.json" "$kept/installed-lock.json"; then
+(
+  flock 9
+  cmp -s "$here/package-lock.json" "$kept/installed-lock.json" && exit 0
   cp "$here/package.json" "$here/package-lock.json" "$here/.npmrc" "$kept/"
-  if ! (cd "$kept" && npm ci >npm.log 2>&1); then
-    echo "skipped: npm ci failed: $(grep -m1 'code\|ERR' "$kept/npm.log")"
-    exit 0
-  fi
-  cp "$here/package-lock.json" "$kept/installed-lock.json"
-fi
-cp "$here"/*.mjs "$kept/"
+  cd "$kept" && npm ci >npm.log 2>&1 9>&- && cp package-lock.json installed-lock.json
+) 9>"$kept/lock" || skip "npm ci failed: $(grep -m1 'code\|ERR' "$kept/npm.log")"
+ln -s "$kept/node_modules" node_modules
+cp "$here"/*.mjs .
 
 SCHEMA=$SOURCE/protocol/lamina.v1.schema.json WORK=$work \
-  node --test --test-concurrency=1 "$kept/$1.test.mjs" || fail "$1.test.mjs"
+  "$node" --test --test-concurrency=1 --test-timeout=300000 "$1.test.mjs" || fail "$1.test.mjs"
 finish
