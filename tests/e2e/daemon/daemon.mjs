@@ -23,23 +23,37 @@ export function within(ms, promise, what) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
+// No daemon outlives its test.
+const daemons = new Set();
+process.on('exit', () => daemons.forEach((child) => child.kill('SIGKILL')));
+
 export class Daemon {
-  static async start(args = [], env = {}) {
+  // `program`: another name of the binary; without `serve`, as `laminad`.
+  static launch(args, env = {}, program = process.env.LAMINA, verb = ['serve']) {
     const daemon = new Daemon();
-    daemon.child = spawn(process.env.LAMINA, ['serve', '--port', '0', '-t', '1', ...args], {
+    daemon.child = spawn(program, [...verb, ...args], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    daemons.add(daemon.child);
     daemon.log = '';
     daemon.out = '';
     daemon.child.stderr.on('data', (text) => (daemon.log += text));
-    daemon.exited = new Promise((done) => daemon.child.on('exit', (code, signal) => done({ code, signal })));
+    daemon.child.stdout.on('data', (text) => (daemon.out += text));
+    daemon.exited = new Promise((done) => {
+      daemon.child.on('error', (error) => done({ code: null, error }));
+      // All output has been read by then.
+      daemon.child.on('close', (code, signal) => done({ code, signal }));
+    });
+    daemon.exited.then(() => daemons.delete(daemon.child));
+    return daemon;
+  }
+  // Ends once it has told its address.
+  static async start(args = [], env = {}, ...program) {
+    const daemon = Daemon.launch(['--port', '0', '-t', '1', ...args], env, ...program);
     await within(60000, new Promise((done, fail) => {
-      daemon.child.stdout.on('data', (text) => {
-        daemon.out += text;
-        if (daemon.out.includes('\n')) done();
-      });
-      daemon.exited.then(() => fail(new Error(`the daemon left: ${daemon.log}`)));
+      daemon.child.stdout.on('data', () => daemon.out.includes('\n') && done());
+      daemon.exited.then((how) => fail(new Error(`the daemon left: ${how.error ?? daemon.log}`)));
     }), 'start');
     const url = new URL(daemon.out.trim());
     daemon.token = new URLSearchParams(url.hash.slice(1)).get('token');
@@ -67,12 +81,13 @@ export class Daemon {
 
 // A speaker of lamina.v1. Every frame, either way, is held against the schema.
 export class Client {
-  static async connect(daemon, { token = daemon.token, headers = {} } = {}) {
+  static async connect(daemon, { token = daemon.token, headers = {}, ca } = {}) {
     const client = new Client();
     client.frames = [];
     client.waiting = [];
     client.socket = new WebSocket(daemon.url.replace('http', 'ws') + '/ws', ['lamina.v1'], {
       headers: { ...(token ? { Authorization: `Bearer ${token}` } : {}), ...headers },
+      ca,
     });
     client.socket.on('message', (data) => client.hear(JSON.parse(data.toString())));
     client.closed = new Promise((done) => client.socket.on('close', (code) => done(code)));
