@@ -36,7 +36,8 @@ Result<void> check_private(const std::string& path) {
   struct stat facts {};
   if (::stat(path.c_str(), &facts) != 0) return os_error("read", path, errno);
   if ((facts.st_mode & 077) == 0) return {};
-  return make_error(Code::kIo, "%s can be read by others: run chmod 600 on it, or delete it for a new one",
+  return make_error(Code::kIo,
+                    "%s can be read by others: run chmod 600 on it, or delete it for a new one",
                     path.c_str());
 }
 
@@ -53,7 +54,9 @@ Result<std::string> read_token(const std::string& path) {
 
 }  // namespace
 
-std::string token_path() { return join_path(config_directory(), "token"); }
+std::string token_path() {
+  return join_path(config_directory(), "token");
+}
 
 Result<std::string> load_or_create_token(const std::string& given_path) {
   std::string path = given_path.empty() ? token_path() : given_path;
@@ -105,13 +108,13 @@ Result<void> check_exposure(const NetOptions& options, bool insecure) {
   if (insecure || is_loopback(options.host)) return {};
   bool tls = !options.tls_certificate.empty();
   if (tls && !options.token.empty()) return {};
-  return make_error(Code::kInvalidArgument,
-                    "listening on %s lets other machines in, which needs %s%s%s: %s, or listen on "
-                    "127.0.0.1, or insist with --insecure-no-auth",
-                    quote(options.host).c_str(), options.token.empty() ? "a token" : "",
-                    options.token.empty() && !tls ? " and " : "", tls ? "" : "TLS",
-                    tls ? "configure a token"
-                        : "give --tls-cert and --tls-key, or --tls-self-signed");
+  return make_error(
+      Code::kInvalidArgument,
+      "listening on %s lets other machines in, which needs %s%s%s: %s, or listen on "
+      "127.0.0.1, or insist with --insecure-no-auth",
+      quote(options.host).c_str(), options.token.empty() ? "a token" : "",
+      options.token.empty() && !tls ? " and " : "", tls ? "" : "TLS",
+      tls ? "configure a token" : "give --tls-cert and --tls-key, or --tls-self-signed");
 }
 
 }  // namespace lamina::daemon

@@ -45,7 +45,8 @@ bool AccessRules::source_allowed(const RequestHead& head, std::string_view local
   }
   if (origins > 0) return true;
   // Browsers leave Origin out of plain GETs, such as an image's, but say where they come from.
-  return head.header("sec-fetch-site") != "cross-site" || head.header("sec-fetch-mode") == "navigate";
+  return head.header("sec-fetch-site") != "cross-site" ||
+         head.header("sec-fetch-mode") == "navigate";
 }
 
 bool AccessRules::token_allowed(const RequestHead& head) const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which Hosts and Origins are ours. A page of another site can make a browser send requests here, and
-// a hostile DNS name can point here (rebinding); what they can't do is lie in these two headers.
+// Which Hosts and Origins are ours. A page of another site can make a browser send requests here,
+// and a hostile DNS name can point here (rebinding); what they can't do is lie in these two
+// headers.
 #pragma once
 
 #include <set>

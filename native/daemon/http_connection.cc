@@ -14,18 +14,21 @@ namespace lamina::daemon {
 
 namespace {
 
-constexpr size_t kMostWaiting = 16 << 10;      // bytes of later requests, then reading pauses
+constexpr size_t kMostWaiting = 16 << 10;       // bytes of later requests, then reading pauses
 constexpr size_t kMostUnsentBefore = 64 << 10;  // of earlier answers, before the next request
 constexpr double kNever = 1e9;
 
-constexpr std::string_view kKnownMethods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+constexpr std::string_view kKnownMethods[] = {"GET",   "HEAD",   "POST",   "PUT",
+                                              "PATCH", "DELETE", "OPTIONS"};
 
 bool is_known(std::string_view method) {
   return std::find(std::begin(kKnownMethods), std::end(kKnownMethods), method) !=
          std::end(kKnownMethods);
 }
 
-bool has_no_body(int status) { return status < 200 || status == 204 || status == 304; }
+bool has_no_body(int status) {
+  return status < 200 || status == 204 || status == 304;
+}
 
 std::string hex(size_t value) {
   char text[20];
@@ -185,8 +188,8 @@ void HttpConnection::lost() {
 }
 
 void HttpConnection::refuse(int status, HeaderList headers) {
-  close_after_ |= parser_.state() == HttpParser::State::kFailed || parser_.head().has_body() ||
-                  status == 408;
+  close_after_ |=
+      parser_.state() == HttpParser::State::kFailed || parser_.head().has_body() || status == 408;
   phase_ = Phase::kAnswer;
   ++request_;
   headers.emplace_back("Content-Type", "application/json");
@@ -256,7 +259,8 @@ void HttpConnection::on_head() {
 // What is wrong with an upgrade, 0 for nothing.
 int HttpConnection::upgrade_refusal(const std::string& protocol) {
   const RequestHead& head = parser_.head();
-  if (!list_has(head.list("upgrade"), "websocket") || !list_has(head.list("connection"), "upgrade") ||
+  if (!list_has(head.list("upgrade"), "websocket") ||
+      !list_has(head.list("connection"), "upgrade") ||
       head.header("sec-websocket-version") != "13") {
     return 426;
   }

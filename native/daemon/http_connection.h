@@ -14,8 +14,7 @@
 
 namespace lamina::daemon {
 
-class HttpConnection final : public WireUser,
-                             public std::enable_shared_from_this<HttpConnection> {
+class HttpConnection final : public WireUser, public std::enable_shared_from_this<HttpConnection> {
  public:
   HttpConnection(Front& front, std::shared_ptr<Wire> wire);
 

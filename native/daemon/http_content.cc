@@ -27,8 +27,11 @@ class Pump {
  public:
   Pump(std::shared_ptr<HttpResponder> responder, std::shared_ptr<const Content> content,
        const ByteRange& range, size_t max_unsent)
-      : responder_(std::move(responder)), content_(std::move(content)), at_(range.first),
-        end_(range.first + range.count), most_(low_water(max_unsent)) {}
+      : responder_(std::move(responder)),
+        content_(std::move(content)),
+        at_(range.first),
+        end_(range.first + range.count),
+        most_(low_water(max_unsent)) {}
 
   void go_on() {
     while (at_ < end_ && responder_->connected() && responder_->unsent() <= most_) {
@@ -119,7 +122,8 @@ void answer_content(const HttpRequest& request, std::shared_ptr<HttpResponder> r
   headers.emplace_back("Cache-Control", content->cache_control);
   headers.emplace_back("Accept-Ranges", "bytes");
   std::string_view known = request.header("if-none-match");
-  if (!known.empty() && etag_listed(known, content->etag)) return responder->respond(304, headers, {});
+  if (!known.empty() && etag_listed(known, content->etag))
+    return responder->respond(304, headers, {});
   ByteRange range = wanted_range(request, *content);
   std::string size = std::to_string(content->size);
   if (range.kind == ByteRange::Kind::kUnsatisfiable) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers with bytes that have an identity: conditional requests, one range, pieces as the peer takes them.
+// Answers with bytes that have an identity: conditional requests, one range, pieces as the peer
+// takes them.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,11 @@
 namespace lamina::daemon {
 
 struct Content {
-  std::string type;           // of media
-  std::string etag;           // strong, with its quotes
+  std::string type;  // of media
+  std::string etag;  // strong, with its quotes
   std::string cache_control;
   uint64_t size = 0;
-  HeaderList more;            // further headers of 200, 206 and 304
+  HeaderList more;  // further headers of 200, 206 and 304
   // [offset, offset + count), within size. Called on the event loop's thread.
   std::function<Result<std::string>(uint64_t offset, size_t count)> read;
 };
@@ -31,7 +32,8 @@ void answer_content(const HttpRequest& request, std::shared_ptr<HttpResponder> r
 // "bytes=..." of a body of `size` bytes.
 struct ByteRange {
   enum class Kind { kWhole, kPart, kUnsatisfiable };
-  Kind kind = Kind::kWhole;  // also for what is malformed or asks for several ranges (RFC 9110, 14.2)
+  Kind kind =
+      Kind::kWhole;  // also for what is malformed or asks for several ranges (RFC 9110, 14.2)
   uint64_t first = 0, count = 0;
 };
 ByteRange parse_range(std::string_view header, uint64_t size);

@@ -87,7 +87,9 @@ void HttpParser::fail(int status) {
   status_ = status;
 }
 
-void HttpParser::reset() { *this = HttpParser(); }
+void HttpParser::reset() {
+  *this = HttpParser();
+}
 
 size_t HttpParser::feed(std::string_view input) {
   size_t used = 0;
@@ -140,9 +142,12 @@ size_t HttpParser::take_line(std::string_view input) {
 
 void HttpParser::on_line() {
   switch (part_) {
-    case Part::kRequestLine: return on_request_line();
-    case Part::kFields: return line_.empty() ? on_head_end() : on_field();
-    case Part::kChunkSize: return on_chunk_size();
+    case Part::kRequestLine:
+      return on_request_line();
+    case Part::kFields:
+      return line_.empty() ? on_head_end() : on_field();
+    case Part::kChunkSize:
+      return on_chunk_size();
     case Part::kChunkEnd:
       if (!line_.empty()) return fail(400);
       part_ = Part::kChunkSize;
@@ -156,7 +161,8 @@ void HttpParser::on_line() {
       if (state_ != State::kFailed) head_.headers.pop_back();
       return;
     case Part::kLength:
-    case Part::kChunkData: LAMINA_CHECK(false);
+    case Part::kChunkData:
+      LAMINA_CHECK(false);
   }
 }
 
@@ -193,7 +199,8 @@ void HttpParser::on_field() {
 
 // How long the body is. False when it can be read in two ways.
 bool HttpParser::read_framing() {
-  size_t lengths = count_of(head_, "content-length"), codings = count_of(head_, "transfer-encoding");
+  size_t lengths = count_of(head_, "content-length"),
+         codings = count_of(head_, "transfer-encoding");
   if (lengths + codings > 1) return false;
   if (lengths == 1) {
     head_.has_length = true;

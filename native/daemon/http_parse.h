@@ -21,7 +21,7 @@ struct RequestHead {
   std::string method;
   Target target;
   HostPort host;
-  int minor_version = 1;  // HTTP/1.x
+  int minor_version = 1;                                     // HTTP/1.x
   std::vector<std::pair<std::string, std::string>> headers;  // lower-case names, trimmed values
   bool keep_alive = true;
   bool expects_continue = false;
@@ -57,7 +57,7 @@ class HttpParser {
   void reset();  // for the next request
 
   State state() const { return state_; }
-  int status() const { return status_; }  // of a refusal: 400 413 414 431 501 505
+  int status() const { return status_; }     // of a refusal: 400 413 414 431 501 505
   bool started() const { return started_; }  // a byte of this request has come
   RequestHead& head() { return head_; }
   const RequestHead& head() const { return head_; }
@@ -85,8 +85,8 @@ class HttpParser {
   size_t head_bytes_ = 0;  // of the head, later of the trailers
   RequestHead head_;
   std::string body_;
-  size_t most_ = 0;        // bytes of body
-  uint64_t left_ = 0;      // of the body or chunk
+  size_t most_ = 0;    // bytes of body
+  uint64_t left_ = 0;  // of the body or chunk
 };
 
 }  // namespace lamina::daemon

@@ -16,7 +16,8 @@ void Router::add(Route route) {
 // The exact path's routes, else those of the longest prefix.
 const Router::Routes* Router::at(const std::string& path) const {
   if (auto found = exact_.find(path); found != exact_.end()) return &found->second;
-  for (size_t slash = path.rfind('/'); slash != std::string::npos; slash = path.rfind('/', slash - 1)) {
+  for (size_t slash = path.rfind('/'); slash != std::string::npos;
+       slash = path.rfind('/', slash - 1)) {
     if (auto found = prefixes_.find(path.substr(0, slash + 1)); found != prefixes_.end()) {
       return &found->second;
     }
@@ -30,7 +31,8 @@ Router::Match Router::find(std::string_view method, const std::string& path) con
   const Routes* routes = at(path);
   if (!routes) return match;
   for (const auto& route : *routes) {
-    if (route->method == method || (route->method == "GET" && method == "HEAD")) match.route = route;
+    if (route->method == method || (route->method == "GET" && method == "HEAD"))
+      match.route = route;
     if (!match.allow.empty()) match.allow += ", ";
     match.allow += route->method == "GET" ? "GET, HEAD" : route->method;
   }

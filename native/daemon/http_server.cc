@@ -66,9 +66,9 @@ class Server final : public HttpServer {
   void post(std::function<void()> task) override { asio::post(*io_, std::move(task)); }
   void after(double seconds, std::function<void()> task) override;
   void add(Route route) override { front_.router.add(std::move(route)); }
-  void add_websocket(const std::string& path, const std::string& protocol,
-                     std::function<std::shared_ptr<WebSocketHandler>(const HttpRequest&)> make)
-      override {
+  void add_websocket(
+      const std::string& path, const std::string& protocol,
+      std::function<std::shared_ptr<WebSocketHandler>(const HttpRequest&)> make) override {
     front_.websockets[path] = WebSocketRoute{protocol, std::move(make)};
   }
   uint16_t port() const override { return port_; }
@@ -102,9 +102,10 @@ class Server final : public HttpServer {
 
 Error listen_error(const NetOptions& options, const std::error_code& error) {
   bool taken = error == asio::error::address_in_use;
-  return make_error(Code::kIo, "listen on %s port %u: %s%s", quote(options.host).c_str(),
-                    options.port, error.message().c_str(),
-                    taken ? "; another daemon may run there: stop it, or choose another --port" : "");
+  return make_error(
+      Code::kIo, "listen on %s port %u: %s%s", quote(options.host).c_str(), options.port,
+      error.message().c_str(),
+      taken ? "; another daemon may run there: stop it, or choose another --port" : "");
 }
 
 Result<void> Server::listen() {
@@ -150,7 +151,9 @@ void Server::accept() {
     if (!error) {
       welcome(std::move(socket));
     } else if (error != asio::error::connection_aborted) {  // no descriptors left, most likely
-      return after(0.1, [this] { if (acceptor_.is_open()) accept(); });
+      return after(0.1, [this] {
+        if (acceptor_.is_open()) accept();
+      });
     }
     accept();
   });
@@ -160,8 +163,8 @@ void Server::accept() {
 bool Server::make_room(const std::string& address) {
   bool full = wires_.size() >= front_.options.max_connections;
   auto count = per_address_.find(address);
-  bool crowded = count != per_address_.end() &&
-                 count->second >= front_.options.max_connections_per_address;
+  bool crowded =
+      count != per_address_.end() && count->second >= front_.options.max_connections_per_address;
   if (!full && !crowded) return true;
   ++front_.stats.refused_full;
   std::shared_ptr<Wire> oldest;
@@ -209,8 +212,8 @@ void Server::begin_ticking() {
   if (ticking_) return;
   ticking_ = true;
   const NetOptions& options = front_.options;
-  double shortest = std::min({options.handshake_seconds, options.body_seconds,
-                              options.idle_seconds, options.write_seconds});
+  double shortest = std::min({options.handshake_seconds, options.body_seconds, options.idle_seconds,
+                              options.write_seconds});
   ticker_.expires_after(milliseconds(std::clamp(shortest / 8.0, 0.02, 0.5)));
   ticker_.async_wait([this](std::error_code error) {
     ticking_ = false;
@@ -229,7 +232,8 @@ void Server::run() {
   while (!ended_) {
     try {
       io_->run();
-    } catch (const std::exception&) {  // out of memory in a task: the task is lost, the loop goes on
+    } catch (
+        const std::exception&) {  // out of memory in a task: the task is lost, the loop goes on
       continue;
     }
   }

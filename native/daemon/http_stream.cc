@@ -66,9 +66,8 @@ class TlsStream final : public ByteStream {
       : stream_(std::make_shared<Stream>(std::move(socket), context)) {}
 
   void handshake(Done done) override {
-    stream_->async_handshake(
-        Stream::server,
-        [done = std::move(done), keep = stream_](std::error_code error) { done(!error, 0); });
+    stream_->async_handshake(Stream::server, [done = std::move(done), keep = stream_](
+                                                 std::error_code error) { done(!error, 0); });
   }
   void read(char* out, size_t most, Done done) override {
     read_some(*stream_, out, most, std::move(done));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes to and from one peer, plain or encrypted. Callbacks come later on the event loop's thread, never
-// from inside the call; after close() they come with ok = false, or not at all.
+// Bytes to and from one peer, plain or encrypted. Callbacks come later on the event loop's thread,
+// never from inside the call; after close() they come with ok = false, or not at all.
 #pragma once
 
 #include <cstddef>

@@ -9,8 +9,12 @@ namespace lamina::daemon {
 
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_alpha(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
 int hex_value(char c) {
   if (is_digit(c)) return c - '0';
@@ -29,8 +33,12 @@ bool parse_port(std::string_view text, int32_t& port) {
   return port <= 65535;
 }
 
-bool is_name_char(char c) { return is_digit(c) || is_alpha(c) || c == '.' || c == '-' || c == '_'; }
-bool is_v6_char(char c) { return hex_value(c) >= 0 || c == ':' || c == '.'; }
+bool is_name_char(char c) {
+  return is_digit(c) || is_alpha(c) || c == '.' || c == '-' || c == '_';
+}
+bool is_v6_char(char c) {
+  return hex_value(c) >= 0 || c == ':' || c == '.';
+}
 
 std::optional<std::string> percent_decoded(std::string_view text) {
   std::string out;

@@ -10,7 +10,7 @@
 namespace lamina::daemon {
 
 struct HostPort {
-  std::string host;  // lower case; an IPv6 address keeps its brackets
+  std::string host;   // lower case; an IPv6 address keeps its brackets
   int32_t port = -1;  // -1: none given
   bool operator==(const HostPort&) const = default;
 };

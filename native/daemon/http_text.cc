@@ -121,7 +121,7 @@ std::string refusal_body(int status) {
   if (status == 429) message = "Too many requests; wait a moment.", code = "rate_limited";
   if (status == 503) message = "No more connections; try again later.", code = "overloaded";
   if (status == 500) message = "The request failed inside the server.", code = "internal";
-  std::string_view type = status == 429    ? "rate_limit_error"
+  std::string_view type = status == 429   ? "rate_limit_error"
                           : status >= 500 ? "server_error"
                                           : "invalid_request_error";
   return error_body(message, type, code);

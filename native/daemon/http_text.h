@@ -16,7 +16,8 @@ using HeaderList = std::vector<std::pair<std::string, std::string>>;
 std::string_view status_phrase(int status);
 std::string http_date(std::time_t when);  // "Sun, 06 Nov 1994 08:49:37 GMT"
 
-// The status line and headers, with the blank line. A header that could end its line early is left out.
+// The status line and headers, with the blank line. A header that could end its line early is left
+// out.
 std::string head_text(int status, const HeaderList& headers);
 
 const std::string* find_header(const HeaderList& headers, std::string_view name);  // ignoring case

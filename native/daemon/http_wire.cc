@@ -7,17 +7,20 @@ namespace lamina::daemon {
 
 namespace {
 
-constexpr size_t kLeastProgress = 4096;              // bytes per write_seconds
-constexpr auto kLinger = std::chrono::seconds(2);    // for the peer to see the end
-constexpr size_t kMostJoined = 16 << 10;  // bytes of small writes that go out together
+constexpr size_t kLeastProgress = 4096;            // bytes per write_seconds
+constexpr auto kLinger = std::chrono::seconds(2);  // for the peer to see the end
+constexpr size_t kMostJoined = 16 << 10;           // bytes of small writes that go out together
 constexpr size_t kMostLingered = size_t{1} << 20;
 
 }  // namespace
 
 Wire::Wire(std::unique_ptr<ByteStream> stream, std::string peer, std::string peer_address,
            std::string local_address, double write_seconds)
-    : stream_(std::move(stream)), peer_(std::move(peer)), peer_address_(std::move(peer_address)),
-      local_address_(std::move(local_address)), write_seconds_(write_seconds) {}
+    : stream_(std::move(stream)),
+      peer_(std::move(peer)),
+      peer_address_(std::move(peer_address)),
+      local_address_(std::move(local_address)),
+      write_seconds_(write_seconds) {}
 
 void Wire::start(std::shared_ptr<WireUser> user) {
   user_ = std::move(user);
@@ -37,9 +40,8 @@ void Wire::pause(bool paused) {
 void Wire::read_more() {
   if (reading_ || closed_ || input_ended_ || (paused_ && !lingering_)) return;
   reading_ = true;
-  stream_->read(input_.data(), input_.size(), [self = shared_from_this()](bool ok, size_t bytes) {
-    self->on_read(ok, bytes);
-  });
+  stream_->read(input_.data(), input_.size(),
+                [self = shared_from_this()](bool ok, size_t bytes) { self->on_read(ok, bytes); });
 }
 
 void Wire::on_read(bool ok, size_t bytes) {
@@ -94,8 +96,9 @@ void Wire::flush() {
     return;
   }
   writing_ = true;
-  stream_->write(front_.data() + front_at_, front_.size() - front_at_,
-                 [self = shared_from_this()](bool ok, size_t bytes) { self->on_written(ok, bytes); });
+  stream_->write(
+      front_.data() + front_at_, front_.size() - front_at_,
+      [self = shared_from_this()](bool ok, size_t bytes) { self->on_written(ok, bytes); });
 }
 
 void Wire::on_written(bool ok, size_t bytes) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A connection's bytes: reads on, queues what is to be written, sees slow readers, closes in order. Who
-// makes sense of the bytes (HTTP, later perhaps WebSocket) is its user.
+// A connection's bytes: reads on, queues what is to be written, sees slow readers, closes in order.
+// Who makes sense of the bytes (HTTP, later perhaps WebSocket) is its user.
 #pragma once
 
 #include <array>
@@ -19,14 +19,14 @@ namespace lamina::daemon {
 class WireUser {
  public:
   virtual ~WireUser() = default;
-  virtual void ready() {}                               // the handshake is over
+  virtual void ready() {}  // the handshake is over
   virtual void received(std::string_view bytes) = 0;
-  virtual void input_ended() = 0;                       // the peer sends no more
-  virtual void written() = 0;                           // unsent() has fallen
-  virtual void tick(Clock::time_point now) = 0;         // a few times a second
-  virtual void going_away() = 0;                        // the server stops
+  virtual void input_ended() = 0;                               // the peer sends no more
+  virtual void written() = 0;                                   // unsent() has fallen
+  virtual void tick(Clock::time_point now) = 0;                 // a few times a second
+  virtual void going_away() = 0;                                // the server stops
   virtual bool idle_since(Clock::time_point& since) const = 0;  // may be closed for another
-  virtual void lost() = 0;                              // last call; the wire is closed
+  virtual void lost() = 0;                                      // last call; the wire is closed
 };
 
 class Wire : public std::enable_shared_from_this<Wire> {
@@ -46,8 +46,8 @@ class Wire : public std::enable_shared_from_this<Wire> {
   size_t unsent() const { return unsent_; }  // queued and not taken by the socket
   void pause(bool paused);                   // stop or go on reading
 
-  // Writes what is queued, ends the sending side and drops what still comes for a moment, so that the
-  // peer reads the answer before it sees a reset.
+  // Writes what is queued, ends the sending side and drops what still comes for a moment, so that
+  // the peer reads the answer before it sees a reset.
   void finish();
   void abort();  // closes at once
   bool closed() const { return closed_; }
@@ -74,8 +74,8 @@ class Wire : public std::enable_shared_from_this<Wire> {
   std::deque<std::string> queue_;  // behind it
   size_t front_at_ = 0;
   size_t unsent_ = 0;
-  size_t progress_ = 0;       // bytes taken since the deadline was set
-  size_t lingered_ = 0;       // bytes dropped after the end
+  size_t progress_ = 0;  // bytes taken since the deadline was set
+  size_t lingered_ = 0;  // bytes dropped after the end
   Clock::time_point write_deadline_, linger_deadline_;
   bool reading_ = false, writing_ = false, paused_ = false, input_ended_ = false;
   bool finishing_ = false, lingering_ = false, closed_ = false, slow_reader_ = false;

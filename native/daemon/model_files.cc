@@ -46,8 +46,8 @@ Result<std::shared_ptr<const Content>> file_content(const std::string& directory
   LAMINA_ASSIGN(open->fd, open_for_reading(open->path));
   LAMINA_ASSIGN(open->state, file_state(open->fd.get(), open->path));
   if (open->state.size != bytes) {
-    return make_error(Code::kIntegrity, "%s has %llu bytes, the manifest says %llu", open->path.c_str(),
-                      static_cast<unsigned long long>(open->state.size),
+    return make_error(Code::kIntegrity, "%s has %llu bytes, the manifest says %llu",
+                      open->path.c_str(), static_cast<unsigned long long>(open->state.size),
                       static_cast<unsigned long long>(bytes));
   }
   auto content = std::make_shared<Content>();
@@ -91,7 +91,8 @@ Result<void> ModelFiles::add(const std::string& name, const std::string& directo
     entries.push_back({shard.file, shard.bytes, shard.sha256});
   }
   for (const FileEntry& entry : entries) {
-    LAMINA_ASSIGN(folder[entry.file], file_content(directory, entry.file, entry.bytes, entry.sha256));
+    LAMINA_ASSIGN(folder[entry.file],
+                  file_content(directory, entry.file, entry.bytes, entry.sha256));
   }
   std::lock_guard lock(mutex_);
   folders_[name] = std::move(folder);
@@ -115,7 +116,8 @@ std::shared_ptr<const Content> ModelFiles::find(std::string_view path) const {
   return file == folder->second.end() ? nullptr : file->second;
 }
 
-void ModelFiles::answer(const HttpRequest& request, std::shared_ptr<HttpResponder> responder) const {
+void ModelFiles::answer(const HttpRequest& request,
+                        std::shared_ptr<HttpResponder> responder) const {
   auto content = find(request.path);
   constexpr std::string_view kWanted = "sha256=";
   bool other = content && request.query.starts_with(kWanted) &&

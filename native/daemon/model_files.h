@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Model folders for engines in browsers, at /models/NAME/FILE. A table made from the manifest says what
-// there is; the manifest's hashes are the ETags.
+// Model folders for engines in browsers, at /models/NAME/FILE. A table made from the manifest says
+// what there is; the manifest's hashes are the ETags.
 //
-// FILE?sha256=HEX asks for these very bytes: 404 when the folder holds others. A page should ask so:
-// files are cached as immutable, and a converted-again model has the same names.
+// FILE?sha256=HEX asks for these very bytes: 404 when the folder holds others. A page should ask
+// so: files are cached as immutable, and a converted-again model has the same names.
 #pragma once
 
 #include <map>
@@ -22,7 +22,8 @@ class ModelFiles : public std::enable_shared_from_this<ModelFiles> {
  public:
   explicit ModelFiles(const NetOptions& options) : max_unsent_(options.max_unsent) {}
 
-  // Opens every file of the folder and checks its size; replaces a model of this name. From any thread.
+  // Opens every file of the folder and checks its size; replaces a model of this name. From any
+  // thread.
   Result<void> add(const std::string& name, const std::string& directory);
   void remove(const std::string& name);
 

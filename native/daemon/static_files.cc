@@ -61,8 +61,10 @@ std::shared_ptr<Content> content_of(std::string bytes, const std::string& path) 
 // Scripts may use wasm and nothing inline; the page talks to its own daemon alone.
 std::string content_security_policy(const HttpRequest& request) {
   std::string socket = (request.tls ? "wss://" : "ws://") + std::string(request.header("host"));
-  return "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; "
-         "img-src 'self' data: blob:; font-src 'self'; manifest-src 'self'; connect-src 'self' " + socket +
+  return "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src "
+         "'self'; "
+         "img-src 'self' data: blob:; font-src 'self'; manifest-src 'self'; connect-src 'self' " +
+         socket +
          "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
          "require-trusted-types-for 'script'";
 }
@@ -156,7 +158,8 @@ bool has_hashed_name(std::string_view file) {
   };
   bool has_digit = hash.find_first_of("0123456789") != std::string_view::npos;
   if (hash.size() >= 8 && has_digit && all_of("0123456789abcdef")) return true;
-  return hash.size() == 8 && all_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567");  // base32, as bundlers write
+  return hash.size() == 8 &&
+         all_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567");  // base32, as bundlers write
 }
 
 bool accepts_coding(std::string_view accepted, std::string_view coding) {
@@ -188,8 +191,8 @@ Result<void> serve_static_files(HttpServer& server, const std::string& directory
     route.method = "GET";
     route.path = path;
     route.needs_token = false;
-    route.handle = [file = file, most = options.max_unsent](const HttpRequest& request,
-                                                            std::shared_ptr<HttpResponder> responder) {
+    route.handle = [file = file, most = options.max_unsent](
+                       const HttpRequest& request, std::shared_ptr<HttpResponder> responder) {
       answer_file(request, std::move(responder), file, most);
     };
     server.add(std::move(route));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The UI's files, read into a table when the daemon starts. A request's path is only ever looked up in
-// it: no path is built from input.
+// The UI's files, read into a table when the daemon starts. A request's path is only ever looked up
+// in it: no path is built from input.
 #pragma once
 
 #include <string>
@@ -10,8 +10,9 @@
 
 namespace lamina::daemon {
 
-// Adds a route for each file of `directory` (index.html also as "/"; X.gz and X.br are X compressed;
-// hidden files and links are left out). Empty: one built-in page at "/". No token is asked for them.
+// Adds a route for each file of `directory` (index.html also as "/"; X.gz and X.br are X
+// compressed; hidden files and links are left out). Empty: one built-in page at "/". No token is
+// asked for them.
 Result<void> serve_static_files(HttpServer& server, const std::string& directory,
                                 const NetOptions& options);
 

@@ -20,8 +20,8 @@ struct OwnCertificate {
   std::string fingerprint;  // SHA-256 of the certificate, "AB:CD:...", as browsers show it
 };
 
-// The one in `directory` (empty: config_directory()) when it holds for a week yet and names `host`, else
-// a new one.
+// The one in `directory` (empty: config_directory()) when it holds for a week yet and names `host`,
+// else a new one.
 Result<OwnCertificate> self_signed_certificate(const std::string& host,
                                                const std::string& directory = {});
 

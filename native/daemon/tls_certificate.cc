@@ -43,12 +43,16 @@ Error openssl_error(const char* what) {
 
 bool is_address(const std::string& host) {
   unsigned char bytes[16];
-  return inet_pton(AF_INET, host.c_str(), bytes) == 1 || inet_pton(AF_INET6, host.c_str(), bytes) == 1;
+  return inet_pton(AF_INET, host.c_str(), bytes) == 1 ||
+         inet_pton(AF_INET6, host.c_str(), bytes) == 1;
 }
 
-bool is_wildcard(const std::string& host) { return host.empty() || host == "0.0.0.0" || host == "::"; }
+bool is_wildcard(const std::string& host) {
+  return host.empty() || host == "0.0.0.0" || host == "::";
+}
 
-// What the certificate must name, addresses among it. Names that no certificate can hold are left out.
+// What the certificate must name, addresses among it. Names that no certificate can hold are left
+// out.
 std::vector<std::string> subject_names(const std::string& host) {
   std::vector<std::string> names = {"localhost", "127.0.0.1", "::1"};
   auto add = [&](std::string name) {
@@ -139,7 +143,8 @@ std::string fingerprint(X509* certificate) {
   return out;
 }
 
-// The certificate in the file, unless it is missing, readable by others, soon over or for other names.
+// The certificate in the file, unless it is missing, readable by others, soon over or for other
+// names.
 Certificate usable(const std::string& path, const std::vector<std::string>& names) {
   struct stat facts {};
   if (::stat(path.c_str(), &facts) != 0 || (facts.st_mode & 077) != 0) return nullptr;
@@ -148,7 +153,8 @@ Certificate usable(const std::string& path, const std::vector<std::string>& name
   Bio in(BIO_new_mem_buf(text->data(), static_cast<int>(text->size())));
   Certificate certificate(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr));
   Key key(PEM_read_bio_PrivateKey(in.get(), nullptr, nullptr, nullptr));
-  if (!certificate || !key || X509_check_private_key(certificate.get(), key.get()) != 1) return nullptr;
+  if (!certificate || !key || X509_check_private_key(certificate.get(), key.get()) != 1)
+    return nullptr;
   int days = 0, seconds = 0;
   if (ASN1_TIME_diff(&days, &seconds, nullptr, X509_get0_notAfter(certificate.get())) != 1) {
     return nullptr;

@@ -49,9 +49,10 @@ class Codec final : public WsCodec {
   void start(const std::string& key, const std::string& protocol) {
     connection_->start();
     // The head was checked before; this is all of it that framing needs.
-    const std::string head = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key +
-        "\r\nSec-WebSocket-Protocol: " + protocol + "\r\n\r\n";
+    const std::string head =
+        "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " +
+        key + "\r\nSec-WebSocket-Protocol: " + protocol + "\r\n\r\n";
     received(head.data(), head.size());
   }
 
@@ -106,7 +107,8 @@ class Codec final : public WsCodec {
       if (message->get_opcode() != ws::frame::opcode::text) {
         return close(ws::close::status::unsupported_data, "text messages only");
       }
-      // websocketpp 0.8.2 overlooks a code point that the last of several fragments leaves unfinished.
+      // websocketpp 0.8.2 overlooks a code point that the last of several fragments leaves
+      // unfinished.
       if (!is_valid_utf8(message->get_payload())) {
         return close(ws::close::status::invalid_payload, "invalid UTF-8");
       }

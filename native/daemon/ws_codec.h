@@ -18,7 +18,7 @@ class WsCodec {
     std::function<void(std::string)> write;    // bytes for the peer
     std::function<void(std::string)> message;  // a whole text message, valid UTF-8
     std::function<void()> pinged, ponged;
-    std::function<void()> ended;               // once: nothing more is written or understood
+    std::function<void()> ended;  // once: nothing more is written or understood
   };
 
   // The answer to an upgrade with this Sec-WebSocket-Key is written at once.

@@ -47,8 +47,13 @@ bool is_websocket_key(std::string_view text) {
 
 WsConnection::WsConnection(Front& front, std::shared_ptr<Wire> wire,
                            std::shared_ptr<WebSocketHandler> handler)
-    : front_(front), wire_(std::move(wire)), handler_(std::move(handler)), heard_(Clock::now()),
-      pinged_(heard_), credit_(front.options.requests_per_second * 2.0), credit_at_(heard_) {
+    : front_(front),
+      wire_(std::move(wire)),
+      handler_(std::move(handler)),
+      heard_(Clock::now()),
+      pinged_(heard_),
+      credit_(front.options.requests_per_second * 2.0),
+      credit_at_(heard_) {
   ++front_.stats.websockets;
 }
 
@@ -58,7 +63,10 @@ void WsConnection::open(const std::string& key, const std::string& protocol,
   events.write = [this](std::string bytes) { wire_->write(std::move(bytes)); };
   events.message = [this](std::string text) { on_message(std::move(text)); };
   events.pinged = [this] { count_incoming(); };
-  events.ponged = [this] { heard_ = Clock::now(); count_incoming(); };
+  events.ponged = [this] {
+    heard_ = Clock::now();
+    count_incoming();
+  };
   events.ended = [this] { on_ended(); };
   codec_ = WsCodec::open(key, protocol, front_.options.max_frame, std::move(events));
   if (over_) return;
@@ -78,7 +86,9 @@ void WsConnection::received(std::string_view bytes) {
   wire_->pause(true);
 }
 
-void WsConnection::count_incoming() { credit_ -= 1.0; }
+void WsConnection::count_incoming() {
+  credit_ -= 1.0;
+}
 
 void WsConnection::on_message(std::string text) {
   heard_ = Clock::now();
@@ -111,7 +121,9 @@ void WsConnection::close(uint16_t code, std::string_view reason) {
   codec_->close(code, std::string(reason));
 }
 
-void WsConnection::going_away() { close(kGoingAway, "the server stops"); }
+void WsConnection::going_away() {
+  close(kGoingAway, "the server stops");
+}
 
 void WsConnection::on_ended() {
   over_ = true;

@@ -12,8 +12,8 @@
 namespace lamina::daemon {
 namespace {
 
-using testing::HasSubstr;
 using test::TempDir;
+using testing::HasSubstr;
 
 TEST(Auth, MakesATokenOnce) {
   TempDir dir;

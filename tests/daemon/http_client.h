@@ -65,18 +65,21 @@ class RawSocket {
   }
 
   std::string take(size_t count) {
-    while (held_.size() < count && receive()) {}
+    while (held_.size() < count && receive()) {
+    }
     std::string out = held_.substr(0, count);
     held_.erase(0, out.size());
     return out;
   }
   std::string take_until(std::string_view mark) {
     size_t at;
-    while ((at = held_.find(mark)) == std::string::npos && receive()) {}
+    while ((at = held_.find(mark)) == std::string::npos && receive()) {
+    }
     return take(at == std::string::npos ? held_.size() : at + mark.size());
   }
   std::string take_rest() {
-    while (receive()) {}
+    while (receive()) {
+    }
     return std::exchange(held_, {});
   }
   // Whether the server has closed, with whatever came before.

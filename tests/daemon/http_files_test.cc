@@ -80,8 +80,8 @@ TEST(StaticFiles, ServesItsTableAndNothingElse) {
   EXPECT_EQ(css.body, "css");
   EXPECT_EQ(css.header("Content-Type"), "text/css; charset=utf-8");
   EXPECT_EQ(css.header("Cache-Control"), "no-cache");
-  for (const char* path : {"/.secret", "/.git/config", "/link.txt", "/etc/passwd", "/deep", "/deep/",
-                           "/app-1a2b3c4d.js.gz", "/INDEX.HTML", "//index.html"}) {
+  for (const char* path : {"/.secret", "/.git/config", "/link.txt", "/etc/passwd", "/deep",
+                           "/deep/", "/app-1a2b3c4d.js.gz", "/INDEX.HTML", "//index.html"}) {
     EXPECT_EQ(server.ask(std::string("GET ") + path).status, 404) << path;
   }
   for (const char* path : {"/../index.html", "/..%2findex.html", "/deep/%2e%2e/%2e%2e/etc/passwd",
@@ -94,8 +94,10 @@ TEST(StaticFiles, HasSecurityHeaders) {
   UiDir ui;
   FileServer server(ui.path());
   Answer page = server.ask("GET /");
-  EXPECT_THAT(page.header("Content-Security-Policy"), HasSubstr("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'"));
-  EXPECT_THAT(page.header("Content-Security-Policy"), HasSubstr("connect-src 'self' ws://" + server.host() + ";"));
+  EXPECT_THAT(page.header("Content-Security-Policy"),
+              HasSubstr("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'"));
+  EXPECT_THAT(page.header("Content-Security-Policy"),
+              HasSubstr("connect-src 'self' ws://" + server.host() + ";"));
   EXPECT_EQ(page.header("Cross-Origin-Opener-Policy"), "same-origin");
   EXPECT_EQ(page.header("Cross-Origin-Embedder-Policy"), "require-corp");
   EXPECT_EQ(page.header("Cross-Origin-Resource-Policy"), "same-origin");
@@ -157,8 +159,8 @@ TEST(StaticFiles, KnowsHashedNames) {
   for (const char* name : {"/app-1a2b3c4d.js", "/x/app.0123456789ab.css", "/chunk-ABCD2345.js"}) {
     EXPECT_TRUE(has_hashed_name(name)) << name;
   }
-  for (const char* name : {"/app.js", "/app-controller.js", "/12345678.js", "/app-deadbeef.js", "/index.html",
-                           "/a-1a2b3c4.js", "/noext"}) {
+  for (const char* name : {"/app.js", "/app-controller.js", "/12345678.js", "/app-deadbeef.js",
+                           "/index.html", "/a-1a2b3c4.js", "/noext"}) {
     EXPECT_FALSE(has_hashed_name(name)) << name;
   }
 }
@@ -166,9 +168,10 @@ TEST(StaticFiles, KnowsHashedNames) {
 TEST(Ranges, AreOneOrNone) {
   auto range = [](std::string_view header, uint64_t size = 100) {
     ByteRange out = parse_range(header, size);
-    return std::string(out.kind == ByteRange::Kind::kWhole   ? "whole"
-                       : out.kind == ByteRange::Kind::kPart ? std::to_string(out.first) + "+" + std::to_string(out.count)
-                                                             : "416");
+    return std::string(out.kind == ByteRange::Kind::kWhole ? "whole"
+                       : out.kind == ByteRange::Kind::kPart
+                           ? std::to_string(out.first) + "+" + std::to_string(out.count)
+                           : "416");
   };
   EXPECT_EQ(range("bytes=0-0"), "0+1");
   EXPECT_EQ(range("bytes=10-19"), "10+10");
@@ -179,8 +182,9 @@ TEST(Ranges, AreOneOrNone) {
   EXPECT_EQ(range("bytes=100-"), "416");
   EXPECT_EQ(range("bytes=-0"), "416");
   EXPECT_EQ(range("bytes=0-", 0), "416");
-  for (const char* odd : {"bytes=5-4", "bytes=0-1,5-6", "bytes=a-b", "bytes=--5", "bytes=", "bytes=-", "items=0-1",
-                          "bytes=0-99999999999999999999999", "bytes= 0-1", "bytes=+0-1"}) {
+  for (const char* odd :
+       {"bytes=5-4", "bytes=0-1,5-6", "bytes=a-b", "bytes=--5", "bytes=", "bytes=-", "items=0-1",
+        "bytes=0-99999999999999999999999", "bytes= 0-1", "bytes=+0-1"}) {
     EXPECT_EQ(range(odd), "whole") << odd;
   }
 }
@@ -199,7 +203,8 @@ TEST(ModelFiles, ServesWhatTheManifestNames) {
   EXPECT_EQ(manifest.body, file_text(model_folder() + "/manifest.json"));
   EXPECT_EQ(manifest.header("Cache-Control"), "private, no-cache");
   EXPECT_EQ(server.ask("GET /models/draft/tokenizer.json").status, 200);
-  for (const char* path : {"", "/", "/README.md", "/shards", "/shards/", "/shards/99999.bin", "/shards/00000.bin/"}) {
+  for (const char* path :
+       {"", "/", "/README.md", "/shards", "/shards/", "/shards/99999.bin", "/shards/00000.bin/"}) {
     EXPECT_EQ(server.ask("GET /models/draft" + std::string(path)).status, 404) << path;
   }
   EXPECT_EQ(server.ask("GET /models/other/manifest.json").status, 404);
@@ -210,7 +215,8 @@ TEST(ModelFiles, ServesWhatTheManifestNames) {
 TEST(ModelFiles, AnswersRanges) {
   FileServer server;
   ASSERT_TRUE(server.models->add("draft", model_folder()).has_value());
-  const std::string shard = file_text(model_folder() + "/shards/00000.bin"), path = "GET /models/draft/shards/00000.bin";
+  const std::string shard = file_text(model_folder() + "/shards/00000.bin"),
+                    path = "GET /models/draft/shards/00000.bin";
   const std::string size = std::to_string(shard.size());
   Answer part = server.ask(path, "Range: bytes=100-299\r\n");
   EXPECT_EQ(part.status, 206);

@@ -36,7 +36,8 @@ TEST(HttpParse, ReadsARequest) {
   for (size_t step : {1, 2, 7, 1000}) {
     HttpParser parser = parsed(
         "POST /v1/a%20b?x=1 HTTP/1.1\r\nHost: LocalHost:8484\r\nContent-Length:5\r\nA:  b c \t\r\n"
-        "\r\nhello", step);
+        "\r\nhello",
+        step);
     ASSERT_EQ(parser.state(), State::kDone);
     EXPECT_EQ(parser.head().method, "POST");
     EXPECT_EQ(parser.head().target.path, "/v1/a b");
@@ -52,7 +53,8 @@ TEST(HttpParse, ReadsChunks) {
   for (size_t step : {1, 3, 1000}) {
     HttpParser parser = parsed(
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n"
-        "5;name=value\r\nhello\r\n00000B\r\n, wide worl\r\n1\r\nd\r\n0\r\nTrailer: x\r\n\r\n", step);
+        "5;name=value\r\nhello\r\n00000B\r\n, wide worl\r\n1\r\nd\r\n0\r\nTrailer: x\r\n\r\n",
+        step);
     ASSERT_EQ(parser.state(), State::kDone);
     EXPECT_EQ(parser.body(), "hello, wide world");
     EXPECT_EQ(parser.head().header("trailer"), "");  // trailers become no headers
@@ -93,15 +95,19 @@ TEST(HttpParse, RefusesTwoReadings) {
   EXPECT_EQ(status_of_fields("Content-Length: 3 3\r\n", "abc"), 400);
   EXPECT_EQ(status_of_fields("Content-Length: 99999999999999999999\r\n"), 400);
   EXPECT_EQ(status_of_fields("Content-Length: 999999999999999999\r\n"), 413);
-  EXPECT_EQ(status_of_fields("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "0\r\n\r\n"), 400);
-  EXPECT_EQ(status_of_fields("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400);
+  EXPECT_EQ(status_of_fields("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "0\r\n\r\n"),
+            400);
+  EXPECT_EQ(status_of_fields("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+            400);
   EXPECT_EQ(status_of_fields("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), 400);
   EXPECT_EQ(status_of_fields("Transfer-Encoding: gzip, chunked\r\n"), 501);
   EXPECT_EQ(status_of_fields("Transfer-Encoding: xchunked\r\n"), 501);
   EXPECT_EQ(status_of_fields("Transfer-Encoding: identity\r\n"), 501);
   EXPECT_EQ(status_of_fields("Transfer-Encoding : chunked\r\n"), 400);
   EXPECT_EQ(status_of_fields("Transfer-Encoding:\r\n chunked\r\n"), 400);
-  EXPECT_EQ(status_of_fields("Transfer-Encoding: \x0b" "chunked\r\n"), 400);
+  EXPECT_EQ(status_of_fields("Transfer-Encoding: \x0b"
+                             "chunked\r\n"),
+            400);
   EXPECT_EQ(status_of("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
 }
 
@@ -159,8 +165,8 @@ TEST(HttpParse, RefusesBrokenLines) {
 TEST(HttpParse, WantsOneGoodHost) {
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\n\r\n"), 400);
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"), 400);
-  for (const char* bad : {"", "a b", "a,b", "user@a", "a:", "a:x", "a:99999", "a:80:80", "[::1", "[]",
-                          "a/b", "[g::1]", "a\"b"}) {
+  for (const char* bad : {"", "a b", "a,b", "user@a", "a:", "a:x", "a:99999", "a:80:80", "[::1",
+                          "[]", "a/b", "[g::1]", "a\"b"}) {
     EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: " + std::string(bad) + "\r\n\r\n"), 400) << bad;
   }
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: [::1]:8484\r\n\r\n"), 200);
@@ -202,15 +208,17 @@ TEST(HttpTarget, DecodesOnceAndStaysInside) {
   EXPECT_EQ(path("/a//b"), "/a//b");
   EXPECT_EQ(path("/%c3%a9"), "/\xc3\xa9");
   EXPECT_EQ(path("http://h?q"), "/");
-  for (const char* bad : {"", "a", "/..", "/../x", "/a/../../x", "/%2e%2e/x", "/a%2fb", "/a%2Fb",
-                          "/a%5cb", "/a\\b", "/%00", "/a%0d%0ab", "/%7f", "/%", "/%4", "/%zz", "/a b",
-                          "/a#b", "/%c3", "/%ff", "/\xc3\xa9", "*"}) {
+  for (const char* bad :
+       {"",       "a",     "/..",  "/../x",     "/a/../../x", "/%2e%2e/x", "/a%2fb", "/a%2Fb",
+        "/a%5cb", "/a\\b", "/%00", "/a%0d%0ab", "/%7f",       "/%",        "/%4",    "/%zz",
+        "/a b",   "/a#b",  "/%c3", "/%ff",      "/\xc3\xa9",  "*"}) {
     EXPECT_EQ(path(bad), "refused") << bad;
   }
 }
 
 TEST(HttpText, LeavesOutHeadersThatWouldEndEarly) {
-  std::string head = head_text(200, {{"A", "b\r\nEvil: 1"}, {"B\r\nEvil", "1"}, {"C", "d"}, {"D E", "f"}});
+  std::string head =
+      head_text(200, {{"A", "b\r\nEvil: 1"}, {"B\r\nEvil", "1"}, {"C", "d"}, {"D E", "f"}});
   EXPECT_EQ(head, "HTTP/1.1 200 OK\r\nC: d\r\n\r\n");
   EXPECT_EQ(http_date(784111777), "Sun, 06 Nov 1994 08:49:37 GMT");
 }

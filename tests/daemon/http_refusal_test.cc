@@ -32,7 +32,8 @@ struct GuardedServer : LiveServer {
       responder->begin(200, {});
       auto* raw = responder.get();
       auto fill = [raw] {
-        while (raw->connected() && raw->unsent() <= (1 << 19)) raw->write(std::string(1 << 16, 'x'));
+        while (raw->connected() && raw->unsent() <= (1 << 19))
+          raw->write(std::string(1 << 16, 'x'));
       };
       responder->on_drained([fill, responder] { fill(); });
       fill();
@@ -59,13 +60,15 @@ TEST(HttpRefusal, OtherHosts) {
   options.allowed_hosts = {"Box.lan", "proxy.example:443"};
   GuardedServer server(options);
   std::string port = ":" + std::to_string(server.port());
-  for (const std::string& good : std::vector<std::string>{"localhost", "127.0.0.1", "[::1]", "LOCALHOST", "box.lan"}) {
+  for (const std::string& good :
+       std::vector<std::string>{"localhost", "127.0.0.1", "[::1]", "LOCALHOST", "box.lan"}) {
     EXPECT_EQ(status_for_host(server, good + port), 200) << good;
   }
   EXPECT_EQ(status_for_host(server, "proxy.example:443"), 200);
-  for (const std::string& bad : std::vector<std::string>{"evil.example" + port, std::string("localhost"), std::string("localhost:1"),
-                          "localhost.evil.example" + port, "127.0.0.1.evil.example" + port,
-                          "localhost." + port, "0.0.0.0" + port, "proxy.example" + port}) {
+  for (const std::string& bad : std::vector<std::string>{
+           "evil.example" + port, std::string("localhost"), std::string("localhost:1"),
+           "localhost.evil.example" + port, "127.0.0.1.evil.example" + port, "localhost." + port,
+           "0.0.0.0" + port, "proxy.example" + port}) {
     EXPECT_EQ(status_for_host(server, bad), 421) << bad;
   }
   EXPECT_EQ(server.stats().refused_host, 8u);
@@ -81,10 +84,13 @@ TEST(HttpRefusal, OtherOrigins) {
   Answer own = ask("http://" + server.host());
   EXPECT_EQ(own.status, 200);
   EXPECT_EQ(own.header("Access-Control-Allow-Origin"), "http://" + server.host());
-  EXPECT_EQ(ask("https://app.example").header("Access-Control-Allow-Origin"), "https://app.example");
-  for (const std::string& bad : std::vector<std::string>{"null", "", "https://evil.example", "http://localhost", "https://" + server.host(),
-        "http://" + server.host() + ".evil.example", "http://localhost:1", "https://app.example.evil",
-        "http://app.example", "file://", "http://u@localhost:" + std::to_string(server.port())}) {
+  EXPECT_EQ(ask("https://app.example").header("Access-Control-Allow-Origin"),
+            "https://app.example");
+  for (const std::string& bad : std::vector<std::string>{
+           "null", "", "https://evil.example", "http://localhost", "https://" + server.host(),
+           "http://" + server.host() + ".evil.example", "http://localhost:1",
+           "https://app.example.evil", "http://app.example", "file://",
+           "http://u@localhost:" + std::to_string(server.port())}) {
     Answer answer = ask(bad);
     EXPECT_EQ(answer.status, 403) << bad;
     EXPECT_EQ(answer.header("Access-Control-Allow-Origin"), "") << bad;
@@ -94,8 +100,9 @@ TEST(HttpRefusal, OtherOrigins) {
   EXPECT_EQ(server.ask("GET /nothing", "Origin: https://evil.example\r\n").status, 403);
   EXPECT_EQ(server.ask("GET /health", "Origin: https://evil.example\r\n").status, 200);
   // An image on another site's page sends no Origin.
-  EXPECT_EQ(server.ask("GET /api", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n").status,
-            403);
+  EXPECT_EQ(
+      server.ask("GET /api", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n").status,
+      403);
   EXPECT_EQ(server.ask("GET /api", "Sec-Fetch-Site: same-origin\r\n").status, 200);
 }
 
@@ -114,17 +121,20 @@ TEST(HttpRefusal, PreflightsOfOtherOrigins) {
 TEST(HttpRefusal, WrongTokens) {
   NetOptions options = with_token();
   GuardedServer server(options);
-  EXPECT_EQ(server.ask("GET /api", "Authorization: Bearer " + options.token + "\r\n").body, "secret");
+  EXPECT_EQ(server.ask("GET /api", "Authorization: Bearer " + options.token + "\r\n").body,
+            "secret");
   EXPECT_EQ(server.ask("GET /api", "authorization: bearer " + options.token + "\r\n").status, 200);
   EXPECT_EQ(server.ask("GET /health").status, 200);
-  for (const std::string& bad : std::vector<std::string>{std::string(), "Bearer ", std::string("Bearer x"), "Bearer " + options.token + "x",
-                          "Basic " + options.token, "Bearer " + options.token.substr(1), options.token}) {
+  for (const std::string& bad : std::vector<std::string>{
+           std::string(), "Bearer ", std::string("Bearer x"), "Bearer " + options.token + "x",
+           "Basic " + options.token, "Bearer " + options.token.substr(1), options.token}) {
     Answer answer = server.ask("GET /api", "Authorization: " + bad + "\r\n");
     EXPECT_EQ(answer.status, 401) << bad;
     EXPECT_EQ(answer.header("WWW-Authenticate"), "Bearer");
   }
   EXPECT_EQ(server.ask("GET /api?token=" + options.token).status, 401);
-  EXPECT_EQ(server.ask("GET /api").body, server.ask("GET /api", "Authorization: Bearer x\r\n").body);
+  EXPECT_EQ(server.ask("GET /api").body,
+            server.ask("GET /api", "Authorization: Bearer x\r\n").body);
 }
 
 TEST(HttpRefusal, Floods) {
@@ -148,12 +158,13 @@ TEST(HttpRefusal, Floods) {
 
 TEST(HttpRefusal, SmuggledRequests) {
   GuardedServer server;
-  for (const std::string& framing : std::vector<std::string>{"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-                              "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n",
-                              "Content-Length: 0\r\nContent-Length: 40\r\n", "Content-Length: 4\n\n"}) {
+  for (const std::string& framing : std::vector<std::string>{
+           "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+           "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n",
+           "Content-Length: 0\r\nContent-Length: 40\r\n", "Content-Length: 4\n\n"}) {
     RawSocket socket = server.connect();
-    socket.send(server.request("POST /api", framing, "0\r\n\r\nGET /api HTTP/1.1\r\nHost: " +
-                                                         server.host() + "\r\n\r\n"));
+    socket.send(server.request(
+        "POST /api", framing, "0\r\n\r\nGET /api HTTP/1.1\r\nHost: " + server.host() + "\r\n\r\n"));
     std::string all = socket.take_rest();
     EXPECT_THAT(all, testing::StartsWith("HTTP/1.1 400 ")) << framing;
     EXPECT_THAT(all, testing::Not(testing::HasSubstr("secret"))) << framing;
@@ -166,7 +177,8 @@ TEST(HttpRefusal, BodiesOfRefusedRequests) {
   GuardedServer server(with_token());
   RawSocket socket = server.connect();
   std::string body = server.request("GET /health");
-  socket.send(server.request("POST /api", "Content-Length: " + std::to_string(body.size()) + "\r\n", body));
+  socket.send(
+      server.request("POST /api", "Content-Length: " + std::to_string(body.size()) + "\r\n", body));
   std::string all = socket.take_rest();
   EXPECT_THAT(all, testing::StartsWith("HTTP/1.1 401 "));
   EXPECT_EQ(all.find("HTTP/1.1", 10), std::string::npos);

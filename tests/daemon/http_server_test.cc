@@ -24,8 +24,9 @@ Route route(std::string method, std::string path, Handle handle, size_t max_body
 }
 
 void echo(const HttpRequest& request, std::shared_ptr<HttpResponder> responder) {
-  responder->respond(200, {{"Content-Type", "text/plain"}},
-                     request.method + " " + request.path + " " + request.query + " " + request.body);
+  responder->respond(
+      200, {{"Content-Type", "text/plain"}},
+      request.method + " " + request.path + " " + request.query + " " + request.body);
 }
 
 struct EchoServer : LiveServer {
@@ -89,8 +90,7 @@ TEST(HttpServer, ContinuesOnlyWhatItWants) {
   EXPECT_EQ(socket.take_until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
   socket.send("hi");
   EXPECT_EQ(read_answer(socket).body, "POST /echo  hi");
-  Answer refused =
-      server.ask("POST /echo", "Content-Length: 9999\r\nExpect: 100-continue\r\n");
+  Answer refused = server.ask("POST /echo", "Content-Length: 9999\r\nExpect: 100-continue\r\n");
   EXPECT_EQ(refused.status, 413);
 }
 
@@ -231,7 +231,8 @@ TEST(HttpServer, DrainsAndThenGoesOn) {
     responder->begin(200, {});
     auto fill = [&rounds, responder = responder.get()] {
       ++rounds;
-      while (responder->unsent() <= (1 << 19) && rounds < 20) responder->write(std::string(1 << 16, 'x'));
+      while (responder->unsent() <= (1 << 19) && rounds < 20)
+        responder->write(std::string(1 << 16, 'x'));
       if (rounds >= 20) responder->end();
     };
     responder->on_drained([fill, responder] { fill(); });

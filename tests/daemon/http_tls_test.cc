@@ -86,12 +86,14 @@ TEST(Tls, Serves) {
   TlsClient client(server);
   ASSERT_TRUE(client.is_open());
   EXPECT_EQ(client.version(), "TLSv1.3");
-  std::string answer = client.ask(server.request("GET /big", "Connection: close\r\nOrigin: https://" + server.host() + "\r\n"));
+  std::string answer = client.ask(
+      server.request("GET /big", "Connection: close\r\nOrigin: https://" + server.host() + "\r\n"));
   EXPECT_THAT(answer, testing::StartsWith("HTTP/1.1 200 OK"));
   EXPECT_THAT(answer, testing::EndsWith(std::string(100, 'x')));
   EXPECT_TRUE(client.closed_cleanly());
   TlsClient other(server);
-  EXPECT_THAT(other.ask(server.request("GET /big", "Origin: http://" + server.host() + "\r\nConnection: close\r\n")),
+  EXPECT_THAT(other.ask(server.request(
+                  "GET /big", "Origin: http://" + server.host() + "\r\nConnection: close\r\n")),
               testing::StartsWith("HTTP/1.1 403"));
 }
 
@@ -136,7 +138,8 @@ TEST(Tls, OwnCertificateIsMadeOnce) {
   EXPECT_EQ(facts.st_mode & 0777, 0600u);
   EXPECT_EQ(first.fingerprint.size(), 95u);
   EXPECT_EQ(certificate_in(dir / "new").fingerprint, first.fingerprint);
-  EXPECT_NE(certificate_in(dir / "new", "192.168.7.7").fingerprint, first.fingerprint);  // not named in it
+  EXPECT_NE(certificate_in(dir / "new", "192.168.7.7").fingerprint,
+            first.fingerprint);  // not named in it
   std::ofstream(first.path) << "broken";
   EXPECT_NE(certificate_in(dir / "new").fingerprint, first.fingerprint);
 }

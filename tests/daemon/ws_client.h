@@ -10,7 +10,14 @@
 
 namespace lamina::daemon {
 
-enum Opcode : uint8_t { kContinuation = 0, kText = 1, kBinary = 2, kClose = 8, kPing = 9, kPong = 10 };
+enum Opcode : uint8_t {
+  kContinuation = 0,
+  kText = 1,
+  kBinary = 2,
+  kClose = 8,
+  kPing = 9,
+  kPong = 10
+};
 
 struct Frame {
   int opcode = -1;  // -1: the connection ended
@@ -33,7 +40,9 @@ inline std::string frame_text(int opcode, std::string_view payload, FrameShape s
   const int mask_bit = shape.masked ? 0x80 : 0;
   size_t size = payload.size();
   int width = size < 126 ? 0 : size < 65536 ? 2 : 8;
-  out += static_cast<char>(mask_bit | (width == 0 ? static_cast<int>(size) : width == 2 ? 126 : 127));
+  out += static_cast<char>(mask_bit | (width == 0   ? static_cast<int>(size)
+                                       : width == 2 ? 126
+                                                    : 127));
   for (int i = width - 1; i >= 0; --i) out += static_cast<char>((size >> (8 * i)) & 0xff);
   if (!shape.masked) return out.append(payload);
   const char mask[4] = {0x12, 0x34, 0x56, 0x78};

@@ -56,8 +56,8 @@ TEST_F(WsConformance, Text) {
 // 2: pings and pongs
 TEST_F(WsConformance, Pings) {
   WsClient client(server_);
-  for (const std::string& payload : {std::string(), std::string("hi"), std::string("\x00\xff\xfe", 3),
-                                     std::string(125, '*')}) {
+  for (const std::string& payload :
+       {std::string(), std::string("hi"), std::string("\x00\xff\xfe", 3), std::string(125, '*')}) {
     client.send(frame_text(kPing, payload));
     Frame frame = client.receive();
     EXPECT_EQ(frame.opcode, kPong);
@@ -88,8 +88,9 @@ TEST_F(WsConformance, ReservedOpcodes) {
 // 5: fragments
 TEST_F(WsConformance, Fragments) {
   WsClient client(server_);
-  client.send(frame_text(kText, "one ", {.fin = false}) + frame_text(kContinuation, "", {.fin = false}) +
-              frame_text(kPing, "between") + frame_text(kContinuation, "two"));
+  client.send(frame_text(kText, "one ", {.fin = false}) +
+              frame_text(kContinuation, "", {.fin = false}) + frame_text(kPing, "between") +
+              frame_text(kContinuation, "two"));
   EXPECT_EQ(client.receive().payload, "between");
   EXPECT_EQ(client.receive().payload, "one two");
   EXPECT_EQ(refusal(frame_text(kPing, "hi", {.fin = false})), 1002);
@@ -104,7 +105,8 @@ TEST_F(WsConformance, Fragments) {
 // 6: UTF-8
 TEST_F(WsConformance, Utf8) {
   WsClient client(server_);
-  const std::string good = "\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf";
+  const std::string good =
+      "\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf";
   client.text(good);
   EXPECT_EQ(client.receive().payload, good);
   for (size_t i = 0; i + 1 < good.size(); ++i) {  // a fragment may end inside a code point
@@ -112,11 +114,13 @@ TEST_F(WsConformance, Utf8) {
   }
   client.send(frame_text(kContinuation, good.substr(good.size() - 1)));
   EXPECT_EQ(client.receive().payload, good);
-  for (const char* bad : {"\x80", "\xff", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
-                          "\xce", "\xf8\x88\x80\x80\x80", "ok \xed\xa0\x80 end"}) {
+  for (const char* bad :
+       {"\x80", "\xff", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xce",
+        "\xf8\x88\x80\x80\x80", "ok \xed\xa0\x80 end"}) {
     EXPECT_EQ(refusal(frame_text(kText, bad)), 1007) << bad;
   }
-  EXPECT_EQ(refusal(frame_text(kText, "a\xee", {.fin = false}) + frame_text(kContinuation, "\xba")), 1007);
+  EXPECT_EQ(refusal(frame_text(kText, "a\xee", {.fin = false}) + frame_text(kContinuation, "\xba")),
+            1007);
   // Seen at once, not at the end of the message.
   EXPECT_EQ(refusal(frame_text(kText, "\xce\xba\xed\xa0\x80", {.fin = false})), 1007);
 }
@@ -147,7 +151,8 @@ TEST_F(WsConformance, Limits) {
   EXPECT_EQ(client.receive().payload.size(), size_t{1} << 20);
   EXPECT_EQ(refusal(frame_text(kText, std::string((1 << 20) + 1, '*')).substr(0, 100)), 1009);
   const std::string half(600 << 10, '*');
-  EXPECT_EQ(refusal(frame_text(kText, half, {.fin = false}) + frame_text(kContinuation, half)), 1009);
+  EXPECT_EQ(refusal(frame_text(kText, half, {.fin = false}) + frame_text(kContinuation, half)),
+            1009);
   std::string huge = "\x81\xff";  // 2^63 bytes
   huge += std::string("\x80\0\0\0\0\0\0\0\1\2\3\4", 12);
   int code = refusal(huge);
@@ -165,7 +170,9 @@ TEST_F(WsConformance, LengthsInTheShortestForm) {
   EXPECT_EQ(refusal(padded), 1011);  // RFC 6455 names no code for it
 }
 
-TEST_F(WsConformance, TextOnly) { EXPECT_EQ(refusal(frame_text(kBinary, "hi")), 1003); }
+TEST_F(WsConformance, TextOnly) {
+  EXPECT_EQ(refusal(frame_text(kBinary, "hi")), 1003);
+}
 
 // One connection's violation is nobody else's.
 TEST_F(WsConformance, OthersGoOn) {

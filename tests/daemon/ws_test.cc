@@ -46,7 +46,8 @@ TEST(WebSocket, Upgrades) {
   ScriptedServer server;
   WsClient client(server);
   EXPECT_EQ(client.answer().status, 101);
-  EXPECT_EQ(client.answer().header("Sec-WebSocket-Accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");  // RFC 6455, 1.3
+  EXPECT_EQ(client.answer().header("Sec-WebSocket-Accept"),
+            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");  // RFC 6455, 1.3
   EXPECT_EQ(client.answer().header("Sec-WebSocket-Protocol"), "lamina.v1");
   EXPECT_EQ(client.answer().header("Sec-WebSocket-Extensions"), "");
   EXPECT_EQ(server.stats().websockets, 1u);
@@ -85,7 +86,9 @@ TEST(WebSocket, RefusesBadUpgrades) {
   EXPECT_EQ(status(without(good, "Sec-WebSocket-Key") + "Sec-WebSocket-Key: short\r\n"), 400);
   EXPECT_EQ(status(good + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), 400);
   EXPECT_EQ(status(without(good, "Sec-WebSocket-Protocol")), 400);
-  EXPECT_EQ(status(without(good, "Sec-WebSocket-Protocol") + "Sec-WebSocket-Protocol: lamina.v2\r\n"), 400);
+  EXPECT_EQ(
+      status(without(good, "Sec-WebSocket-Protocol") + "Sec-WebSocket-Protocol: lamina.v2\r\n"),
+      400);
   EXPECT_EQ(status(good + "Content-Length: 1\r\n"), 400);
   EXPECT_EQ(status(good + "Content-Length: 0\r\n", "POST /ws"), 405);
   EXPECT_EQ(status(good, "GET /other"), 404);
@@ -95,13 +98,17 @@ TEST(WebSocket, RefusesBadUpgrades) {
 TEST(WebSocket, RefusesOtherSites) {
   ScriptedServer server;
   for (const char* origin : {"https://evil.example", "null", "http://localhost"}) {
-    EXPECT_EQ(server.ask("GET /ws", kUpgradeHeaders + ("Origin: " + std::string(origin)) + "\r\n").status, 403);
+    EXPECT_EQ(
+        server.ask("GET /ws", kUpgradeHeaders + ("Origin: " + std::string(origin)) + "\r\n").status,
+        403);
   }
   RawSocket own = server.connect();
-  own.send(server.request("GET /ws", kUpgradeHeaders + ("Origin: http://" + server.host()) + "\r\n"));
+  own.send(
+      server.request("GET /ws", kUpgradeHeaders + ("Origin: http://" + server.host()) + "\r\n"));
   EXPECT_EQ(read_answer(own, false).status, 101);
   RawSocket rebound = server.connect();
-  rebound.send(std::string("GET /ws HTTP/1.1\r\nHost: evil.example\r\n") + kUpgradeHeaders + "\r\n");
+  rebound.send(std::string("GET /ws HTTP/1.1\r\nHost: evil.example\r\n") + kUpgradeHeaders +
+               "\r\n");
   EXPECT_EQ(read_answer(rebound).status, 421);
   EXPECT_EQ(server.stats().refused_origin, 3u);
 }
@@ -113,12 +120,14 @@ TEST(WebSocket, WantsTheToken) {
   const std::string bare = without(kUpgradeHeaders, "Sec-WebSocket-Protocol");
   EXPECT_EQ(server.ask("GET /ws", kUpgradeHeaders).status, 401);
   EXPECT_EQ(server.ask("GET /ws?token=" + options.token, kUpgradeHeaders).status, 401);
-  EXPECT_EQ(server.ask("GET /ws", bare + "Sec-WebSocket-Protocol: lamina.v1, bearer.wrong\r\n").status, 401);
-  for (const std::string& way : {"Sec-WebSocket-Protocol: lamina.v1, bearer." + options.token + "\r\n",
-                                 "Sec-WebSocket-Protocol: lamina.v1\r\nAuthorization: Bearer " +
-                                     options.token + "\r\n",
-                                 "Sec-WebSocket-Protocol: lamina.v1\r\nSec-WebSocket-Protocol: bearer." +
-                                     options.token + "\r\n"}) {
+  EXPECT_EQ(
+      server.ask("GET /ws", bare + "Sec-WebSocket-Protocol: lamina.v1, bearer.wrong\r\n").status,
+      401);
+  for (const std::string& way :
+       {"Sec-WebSocket-Protocol: lamina.v1, bearer." + options.token + "\r\n",
+        "Sec-WebSocket-Protocol: lamina.v1\r\nAuthorization: Bearer " + options.token + "\r\n",
+        "Sec-WebSocket-Protocol: lamina.v1\r\nSec-WebSocket-Protocol: bearer." + options.token +
+            "\r\n"}) {
     RawSocket socket = server.connect();
     socket.send(server.request("GET /ws", bare + way));
     Answer answer = read_answer(socket, false);
@@ -139,7 +148,8 @@ TEST(WebSocket, PingsAndGivesUp) {
     ASSERT_EQ(frame.opcode, kPing);
     client.send(frame_text(kPong, frame.payload));
   }
-  while (client.receive().opcode == kPing) {}  // no answers any more
+  while (client.receive().opcode == kPing) {
+  }  // no answers any more
   EXPECT_TRUE(server.closed());
   EXPECT_EQ(server.stats().timeouts, 1u);
 }
@@ -165,7 +175,10 @@ TEST(WebSocket, PausesAndGoesOnForASlowReader) {
     for (; peer->unsent() <= (1 << 19) && sent < 200; ++sent) peer->send(std::string(1 << 16, 'x'));
   };
   server.handler->on_message = [&](Scripted::Peer peer, std::string) { fill(peer); };
-  server.handler->on_drained = [&](Scripted::Peer peer) { ++drained; fill(peer); };
+  server.handler->on_drained = [&](Scripted::Peer peer) {
+    ++drained;
+    fill(peer);
+  };
   WsClient client(server, 4096);
   client.text("go");
   for (int i = 0; i < 200; ++i) ASSERT_EQ(client.receive().payload.size(), size_t{1} << 16) << i;

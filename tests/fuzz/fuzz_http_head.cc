@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A connection's bytes. However they are cut, the requests are the same, and what is let through keeps
-// the parser's promises.
+// A connection's bytes. However they are cut, the requests are the same, and what is let through
+// keeps the parser's promises.
 #include <cstdint>
 #include <string>
 #include <string_view>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A WebSocket peer's bytes after the upgrade. However they are cut, the same messages come out, they are
-// UTF-8 within the limit, and the end comes once.
+// A WebSocket peer's bytes after the upgrade. However they are cut, the same messages come out,
+// they are UTF-8 within the limit, and the end comes once.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -35,7 +35,8 @@ Heard hear(const char* bytes, size_t size, size_t step) {
   events.pinged = [] {};
   events.ponged = [] {};
   events.ended = [&] { ++out.ended; };
-  auto codec = WsCodec::open("dGhlIHNhbXBsZSBub25jZQ==", "lamina.v1", kMostMessage, std::move(events));
+  auto codec =
+      WsCodec::open("dGhlIHNhbXBsZSBub25jZQ==", "lamina.v1", kMostMessage, std::move(events));
   LAMINA_CHECK(codec->is_open());
   for (size_t at = 0; at < size; at += step) {
     codec->received(bytes + at, std::min(step, size - at));
