@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "native/daemon/http_text.h"
 
 namespace lamina::daemon {
 
@@ -32,16 +33,6 @@ std::string_view trimmed(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
   return text;
-}
-
-bool parse_length(std::string_view text, uint64_t& out) {
-  if (text.empty() || text.size() > 18) return false;
-  out = 0;
-  for (char c : text) {
-    if (c < '0' || c > '9') return false;
-    out = out * 10 + static_cast<uint64_t>(c - '0');
-  }
-  return true;
 }
 
 bool parse_chunk_length(std::string_view text, uint64_t& out) {
@@ -204,7 +195,7 @@ bool HttpParser::read_framing() {
   if (lengths + codings > 1) return false;
   if (lengths == 1) {
     head_.has_length = true;
-    return parse_length(head_.header("content-length"), head_.length);
+    return parse_decimal(head_.header("content-length"), head_.length);
   }
   if (codings == 0) return true;
   head_.chunked = true;

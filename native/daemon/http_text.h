@@ -14,6 +14,9 @@ namespace lamina::daemon {
 using HeaderList = std::vector<std::pair<std::string, std::string>>;
 
 std::string_view status_phrase(int status);
+// Up to 18 digits and nothing else, so that sums of two fit.
+bool parse_decimal(std::string_view text, uint64_t& out);
+
 std::string http_date(std::time_t when);  // "Sun, 06 Nov 1994 08:49:37 GMT"
 
 // The status line and headers, with the blank line. A header that could end its line early is left
