@@ -141,6 +141,10 @@ class HttpServer : public EventLoop {
   virtual uint16_t port() const = 0;   // that it listens on
   virtual NetStats stats() const = 0;  // on the event loop's thread
   virtual void run() = 0;
+  // Runs `task`, which may wait for a disk, on one of the few threads that are kept for that, and
+  // then `then` on the event loop's. Neither runs when the server ends first. False: too many wait
+  // already.
+  virtual bool offload(std::function<void()> task, std::function<void()> then) = 0;
   // Stops listening at once, closes WebSockets (1001) behind what they have been sent, and other
   // connections when their answers are written; what is left after `seconds` is cut.
   virtual void stop(double seconds) = 0;

@@ -283,6 +283,7 @@ bool HttpConnection::try_upgrade() {
   if (status != 0) {
     HeaderList headers;
     if (status == 426) headers = {{"Upgrade", "websocket"}, {"Sec-WebSocket-Version", "13"}};
+    if (status == 503) headers = {{"Retry-After", "1"}};
     refuse(status, std::move(headers));
     return true;
   }

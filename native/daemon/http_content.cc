@@ -2,8 +2,10 @@
 #include "native/daemon/http_content.h"
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 
+#include "core/base/check.h"
 #include "native/daemon/http_target.h"
 
 namespace lamina::daemon {
@@ -11,46 +13,88 @@ namespace lamina::daemon {
 namespace {
 
 constexpr size_t kPiece = 32 << 10;
+constexpr size_t kPiecesAtOnce = 4;  // that one visit to the disk fetches
 
-bool parse_position(std::string_view text, uint64_t& out) {
-  if (text.empty() || text.size() > 18) return false;
-  out = 0;
-  for (char c : text) {
-    if (c < '0' || c > '9') return false;
-    out = out * 10 + static_cast<uint64_t>(c - '0');
+using Pieces = std::deque<std::string>;
+
+// `count` bytes in pieces; none when they can't be had.
+Pieces read_pieces(const Content& content, uint64_t offset, size_t count) {
+  Pieces out;
+  for (size_t done = 0; done < count; done += kPiece) {
+    auto piece = content.read(offset + done, std::min(kPiece, count - done));
+    if (!piece) return {};
+    out.push_back(std::move(*piece));
   }
-  return true;
+  return out;
 }
 
-// Writes pieces as long as the peer takes them; kept by the responder's own callback.
-class Pump {
+// Writes pieces as long as the peer takes them; kept by the responder's own callback. What may wait
+// for a disk is read off the event loop, one block at a time, while the peer takes the pieces
+// before it.
+class Pump : public std::enable_shared_from_this<Pump> {
  public:
   Pump(std::shared_ptr<HttpResponder> responder, std::shared_ptr<const Content> content,
-       const ByteRange& range, size_t max_unsent)
+       const ByteRange& range, size_t max_unsent, HttpServer* server)
       : responder_(std::move(responder)),
         content_(std::move(content)),
         at_(range.first),
         end_(range.first + range.count),
-        most_(low_water(max_unsent)) {}
+        most_(low_water(max_unsent)),
+        server_(server) {}
 
   void go_on() {
-    while (at_ < end_ && responder_->connected() && responder_->unsent() <= most_) {
-      size_t count = static_cast<size_t>(std::min<uint64_t>(kPiece, end_ - at_));
-      auto piece = content_->read(at_, count);
-      if (!piece) break;  // end() before the told length breaks the connection off
-      at_ += count;
-      responder_->write(std::move(*piece));
-      if (at_ < end_) continue;
-      return responder_->end();
+    while (!reading_) {
+      if (pieces_.empty() && at_ == end_) return responder_->end();
+      if (!responder_->connected() || responder_->unsent() > most_) return;
+      if (pieces_.empty()) {
+        fetch();
+      } else {
+        write_piece();
+      }
     }
-    if (responder_->connected() && responder_->unsent() <= most_) responder_->end();
   }
 
  private:
+  void write_piece() {
+    std::string piece = std::move(pieces_.front());
+    pieces_.pop_front();
+    responder_->write(std::move(piece));
+  }
+
+  void fetch() {
+    size_t most = content_->may_block ? kPiece * kPiecesAtOnce : kPiece;
+    size_t count = static_cast<size_t>(std::min<uint64_t>(most, end_ - at_));
+    reading_ = true;
+    if (!content_->may_block) return take(read_pieces(*content_, at_, count), count);
+    auto out = std::make_shared<Pieces>();
+    std::weak_ptr<Pump> self = weak_from_this();
+    auto read = [self, content = content_, out, at = at_, count] {
+      if (!self.expired()) *out = read_pieces(*content, at, count);
+    };
+    auto then = [self, out, count] {
+      auto live = self.lock();
+      if (!live) return;
+      live->take(std::move(*out), count);
+      live->go_on();
+    };
+    if (!server_->offload(std::move(read), std::move(then))) responder_->end();
+  }
+
+  // Ended before the told length, the connection breaks off.
+  void take(Pieces pieces, size_t count) {
+    if (pieces.empty()) return responder_->end();
+    reading_ = false;
+    at_ += count;
+    pieces_ = std::move(pieces);
+  }
+
   std::shared_ptr<HttpResponder> responder_;
   std::shared_ptr<const Content> content_;
-  uint64_t at_, end_;
+  Pieces pieces_;      // read and not written
+  uint64_t at_, end_;  // to be read
   size_t most_;
+  HttpServer* server_;
+  bool reading_ = false;
 };
 
 ByteRange wanted_range(const HttpRequest& request, const Content& content) {
@@ -72,15 +116,15 @@ ByteRange parse_range(std::string_view header, uint64_t size) {
   std::string_view from = header.substr(0, dash), to = header.substr(dash + 1);
   uint64_t first = 0, last = 0;
   if (from.empty()) {  // the last bytes
-    if (!parse_position(to, last)) return whole;
+    if (!parse_decimal(to, last)) return whole;
     if (last == 0 || size == 0) return {ByteRange::Kind::kUnsatisfiable, 0, 0};
     uint64_t count = std::min(last, size);
     return {ByteRange::Kind::kPart, size - count, count};
   }
-  if (!parse_position(from, first)) return whole;
+  if (!parse_decimal(from, first)) return whole;
   if (to.empty()) {
     last = UINT64_MAX;
-  } else if (!parse_position(to, last) || last < first) {
+  } else if (!parse_decimal(to, last) || last < first) {
     return whole;
   }
   if (first >= size) return {ByteRange::Kind::kUnsatisfiable, 0, 0};
@@ -116,7 +160,8 @@ std::string media_type(std::string_view file) {
 }
 
 void answer_content(const HttpRequest& request, std::shared_ptr<HttpResponder> responder,
-                    std::shared_ptr<const Content> content, size_t max_unsent) {
+                    std::shared_ptr<const Content> content, size_t max_unsent, HttpServer* server) {
+  LAMINA_CHECK(server || !content->may_block);
   HeaderList headers = content->more;
   headers.emplace_back("ETag", content->etag);
   headers.emplace_back("Cache-Control", content->cache_control);
@@ -139,7 +184,7 @@ void answer_content(const HttpRequest& request, std::shared_ptr<HttpResponder> r
   headers.emplace_back("Content-Length", std::to_string(range.count));
   responder->begin(part ? 206 : 200, headers);
   if (request.method == "HEAD") return responder->end();
-  auto pump = std::make_shared<Pump>(responder, std::move(content), range, max_unsent);
+  auto pump = std::make_shared<Pump>(responder, std::move(content), range, max_unsent, server);
   responder->on_drained([pump] { pump->go_on(); });
   pump->go_on();
 }

@@ -20,14 +20,17 @@ struct Content {
   std::string etag;  // strong, with its quotes
   std::string cache_control;
   uint64_t size = 0;
-  HeaderList more;  // further headers of 200, 206 and 304
-  // [offset, offset + count), within size. Called on the event loop's thread.
+  HeaderList more;         // further headers of 200, 206 and 304
+  bool may_block = false;  // read() may wait for a disk and is called off the event loop
+  // [offset, offset + count), within size. Where it may block, also by several threads at once.
   std::function<Result<std::string>(uint64_t offset, size_t count)> read;
 };
 
-// At most low_water(max_unsent) and a piece are in memory for one answer.
+// At most low_water(max_unsent) and 128 KiB are in memory for one answer. The server is where reads
+// that may block are done, and needed for those alone.
 void answer_content(const HttpRequest& request, std::shared_ptr<HttpResponder> responder,
-                    std::shared_ptr<const Content> content, size_t max_unsent);
+                    std::shared_ptr<const Content> content, size_t max_unsent,
+                    HttpServer* server = nullptr);
 
 // "bytes=..." of a body of `size` bytes.
 struct ByteRange {

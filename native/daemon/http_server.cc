@@ -11,11 +11,13 @@
 #include <asio/ip/tcp.hpp>
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
+#include <asio/thread_pool.hpp>
 
 #include "native/daemon/http.h"
 #include "native/daemon/http_connection.h"
 #include "native/daemon/http_front.h"
 #include "native/daemon/http_stream.h"
+#include "native/daemon/http_text.h"
 #include "native/daemon/http_wire.h"
 #include "native/daemon/tls.h"
 
@@ -24,6 +26,10 @@ namespace lamina::daemon {
 namespace {
 
 using asio::ip::tcp;
+
+constexpr size_t kMostTurnedAway = 64;  // connections that are told so, at a time
+constexpr size_t kHelpers = 2;          // threads that may wait for a disk
+constexpr size_t kMostOffloaded = 1024;
 
 std::chrono::milliseconds milliseconds(double seconds) {
   return std::chrono::milliseconds(static_cast<int64_t>(std::min(seconds, 1e9) * 1000.0));
@@ -52,10 +58,11 @@ class Server final : public HttpServer {
   }
 
   ~Server() override {
+    closing_ = true;
     close_all();
     std::error_code ignored;
     acceptor_.close(ignored);
-    closing_ = true;
+    helpers_ = nullptr;                                 // waits for what they are at
     for (const auto& timer : timers_) timer->cancel();  // their tasks may hold what holds the loop
     io_->restart();
     io_->poll();  // what was under way ends here, while its owners live
@@ -74,25 +81,35 @@ class Server final : public HttpServer {
   uint16_t port() const override { return port_; }
   NetStats stats() const override { return front_.stats; }
   void run() override;
+  bool offload(std::function<void()> task, std::function<void()> then) override;
   void stop(double seconds) override;
 
  private:
   void accept();
   void welcome(tcp::socket socket);
   bool make_room(const std::string& address);
+  std::shared_ptr<Wire> make_wire(tcp::socket socket, const tcp::endpoint& local,
+                                  const tcp::endpoint& remote);
+  void turn_away(std::shared_ptr<Wire> wire);
   void begin_ticking();
   void on_tick();
   void begin_stop(double seconds);
   void end_if_empty();
   void close_all();
-  std::vector<std::shared_ptr<Wire>> all() const { return {wires_.begin(), wires_.end()}; }
+  std::vector<std::shared_ptr<Wire>> all() const {
+    std::vector<std::shared_ptr<Wire>> out(wires_.begin(), wires_.end());
+    out.insert(out.end(), turned_away_.begin(), turned_away_.end());
+    return out;
+  }
 
   std::shared_ptr<asio::io_context> io_;  // shared with responders, which may outlive the server
   std::unique_ptr<asio::ssl::context> tls_;
   tcp::acceptor acceptor_;
   asio::steady_timer ticker_, ender_;
-  std::set<std::shared_ptr<Wire>> wires_;
+  std::set<std::shared_ptr<Wire>> wires_, turned_away_;
   std::set<std::shared_ptr<asio::steady_timer>> timers_;  // of after()
+  std::unique_ptr<asio::thread_pool> helpers_;            // from the first use on
+  size_t offloaded_ = 0;
   bool closing_ = false;
   std::map<std::string, size_t> per_address_;
   Front front_;
@@ -170,13 +187,39 @@ bool Server::make_room(const std::string& address) {
   std::shared_ptr<Wire> oldest;
   Clock::time_point since, oldest_since = Clock::now() - std::chrono::seconds(1);
   for (const auto& wire : wires_) {
-    bool candidate = full || wire->peer_address() == address;
+    bool candidate = !crowded || wire->peer_address() == address;
     if (!candidate || !wire->user() || !wire->user()->idle_since(since)) continue;
     if (since < oldest_since) oldest = wire, oldest_since = since;
   }
   if (!oldest) return false;
   oldest->abort();
   return true;
+}
+
+std::shared_ptr<Wire> Server::make_wire(tcp::socket socket, const tcp::endpoint& local,
+                                        const tcp::endpoint& remote) {
+  std::error_code ignored;
+  socket.set_option(tcp::no_delay(true), ignored);
+  std::string host = host_text(remote.address());
+  auto stream = tls_ ? tls_stream(std::move(socket), *tls_) : plain_stream(std::move(socket));
+  return std::make_shared<Wire>(std::move(stream), host + ":" + std::to_string(remote.port()),
+                                bare(host), host_text(local.address()),
+                                front_.options.write_seconds);
+}
+
+// Told that there is no room, without being heard.
+void Server::turn_away(std::shared_ptr<Wire> wire) {
+  wire->on_closed = [this](Wire& closed) { turned_away_.erase(closed.shared_from_this()); };
+  turned_away_.insert(wire);
+  std::string body = refusal_body(503);
+  wire->write(head_text(503, {{"Content-Type", "application/json"},
+                              {"Content-Length", std::to_string(body.size())},
+                              {"Cache-Control", "no-store"},
+                              {"Retry-After", "1"},
+                              {"Connection", "close"}}) +
+              body);
+  wire->finish();
+  begin_ticking();
 }
 
 void Server::welcome(tcp::socket socket) {
@@ -187,12 +230,10 @@ void Server::welcome(tcp::socket socket) {
   if (error) return;
   ++front_.stats.accepted;
   std::string address = bare(host_text(remote.address()));
-  if (!make_room(address)) return;  // closed unheard
-  socket.set_option(tcp::no_delay(true), error);
-  std::string peer = host_text(remote.address()) + ":" + std::to_string(remote.port());
-  auto stream = tls_ ? tls_stream(std::move(socket), *tls_) : plain_stream(std::move(socket));
-  auto wire = std::make_shared<Wire>(std::move(stream), std::move(peer), address,
-                                     host_text(local.address()), front_.options.write_seconds);
+  bool room = make_room(address);
+  if (!room && (tls_ || turned_away_.size() >= kMostTurnedAway)) return;  // closed unheard
+  auto wire = make_wire(std::move(socket), local, remote);
+  if (!room) return turn_away(std::move(wire));
   wire->on_closed = [this](Wire& closed) {
     if (closed.slow_reader()) ++front_.stats.slow_readers;
     auto count = per_address_.find(closed.peer_address());
@@ -224,7 +265,24 @@ void Server::begin_ticking() {
 void Server::on_tick() {
   Clock::time_point now = Clock::now();
   for (const auto& wire : all()) wire->tick(now);
-  if (!wires_.empty()) begin_ticking();
+  if (!wires_.empty() || !turned_away_.empty()) begin_ticking();
+}
+
+bool Server::offload(std::function<void()> task, std::function<void()> then) {
+  if (closing_ || offloaded_ >= kMostOffloaded) return false;
+  if (!helpers_) helpers_ = std::make_unique<asio::thread_pool>(kHelpers);
+  asio::post(*helpers_, [this, task = std::move(task), then = std::move(then)]() mutable {
+    try {
+      task();
+    } catch (const std::exception&) {  // out of memory: `then` finds nothing done
+    }
+    asio::post(*io_, [this, then = std::move(then)] {
+      --offloaded_;
+      then();
+    });
+  });
+  ++offloaded_;
+  return true;
 }
 
 void Server::run() {

@@ -55,6 +55,7 @@ Result<std::shared_ptr<const Content>> file_content(const std::string& directory
   content->etag = '"' + sha256 + '"';
   content->cache_control = kImmutable;
   content->size = bytes;
+  content->may_block = true;
   content->read = [open](uint64_t offset, size_t count) { return open->read(offset, count); };
   return std::shared_ptr<const Content>(std::move(content));
 }
@@ -116,7 +117,7 @@ std::shared_ptr<const Content> ModelFiles::find(std::string_view path) const {
   return file == folder->second.end() ? nullptr : file->second;
 }
 
-void ModelFiles::answer(const HttpRequest& request,
+void ModelFiles::answer(HttpServer& server, const HttpRequest& request,
                         std::shared_ptr<HttpResponder> responder) const {
   auto content = find(request.path);
   constexpr std::string_view kWanted = "sha256=";
@@ -125,15 +126,15 @@ void ModelFiles::answer(const HttpRequest& request,
   if (!content || other) {
     return responder->respond(404, {{"Content-Type", "application/json"}}, refusal_body(404));
   }
-  answer_content(request, std::move(responder), std::move(content), max_unsent_);
+  answer_content(request, std::move(responder), std::move(content), max_unsent_, &server);
 }
 
 void ModelFiles::serve(HttpServer& server) {
   Route route;
   route.method = "GET";
   route.path = std::string(kRoot) + "*";
-  route.handle = [self = shared_from_this()](const HttpRequest& request, auto responder) {
-    self->answer(request, std::move(responder));
+  route.handle = [self = shared_from_this(), &server](const HttpRequest& request, auto responder) {
+    self->answer(server, request, std::move(responder));
   };
   server.add(std::move(route));
 }

@@ -31,7 +31,8 @@ class ModelFiles : public std::enable_shared_from_this<ModelFiles> {
 
  private:
   using Folder = std::map<std::string, std::shared_ptr<const Content>>;
-  void answer(const HttpRequest& request, std::shared_ptr<HttpResponder> responder) const;
+  void answer(HttpServer& server, const HttpRequest& request,
+              std::shared_ptr<HttpResponder> responder) const;
   std::shared_ptr<const Content> find(std::string_view path) const;
 
   size_t max_unsent_;

@@ -263,6 +263,55 @@ TEST(HttpRefusal, TooManyConnections) {
   EXPECT_EQ(server.ask("GET /api").body, "secret");
 }
 
+// Answers under way take all the room.
+TEST(HttpRefusal, SaysThatThereIsNoRoom) {
+  NetOptions options;
+  options.max_connections = 2;
+  options.requests_per_second = 0;
+  GuardedServer server(options);
+  {
+    RawSocket first = server.connect(4096), second = server.connect(4096);
+    for (RawSocket* busy : {&first, &second}) {
+      busy->send(server.request("GET /endless"));
+      ASSERT_TRUE(busy->receive());
+    }
+    RawSocket third = server.connect();
+    third.send(server.request("GET /api"));
+    Answer answer = read_answer(third);
+    EXPECT_EQ(answer.status, 503);
+    EXPECT_EQ(answer.header("Retry-After"), "1");
+    EXPECT_EQ(answer.header("Connection"), "close");
+    EXPECT_THAT(answer.body, testing::HasSubstr("\"overloaded\""));
+    EXPECT_TRUE(third.ended());
+    std::vector<RawSocket> more;  // who stays is not waited for, and most are still told
+    for (int i = 0; i < 100; ++i) more.push_back(server.connect());
+    int told = 0;
+    for (RawSocket& socket : more) told += socket.take_rest().starts_with("HTTP/1.1 503 ");
+    EXPECT_GE(told, 60);
+    EXPECT_EQ(server.stats().connections, 2u);
+    EXPECT_EQ(server.stats().refused_full, 101u);
+  }
+  for (int i = 0; i < 500 && server.stats().connections > 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(server.ask("GET /api").body, "secret");
+}
+
+// An address that has its share pushes out its own, not others', who came by another address.
+TEST(HttpRefusal, OneAddressDoesNotPushOutOthers) {
+  NetOptions options;
+  options.max_connections = 3;
+  options.max_connections_per_address = 2;
+  GuardedServer server(options);
+  RawSocket other(server.port(), 0, "127.0.0.2"), first = server.connect();
+  RawSocket second = server.connect();
+  while (server.stats().connections < 3) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // all may be pushed out now
+  for (int i = 0; i < 4; ++i) server.connect();
+  other.send(server.request("GET /api"));
+  EXPECT_EQ(read_answer(other).body, "secret");
+}
+
 TEST(HttpRefusal, IdleConnectionsAreCheap) {
   NetOptions options;
   options.max_connections_per_address = 512;

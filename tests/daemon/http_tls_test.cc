@@ -45,8 +45,11 @@ class TlsClient {
   bool is_open() const { return open_; }
   std::string version() const { return SSL_get_version(ssl_.get()); }
   X509* certificate() const { return SSL_get0_peer_certificate(ssl_.get()); }
+  void send(const std::string& text) {
+    SSL_write(ssl_.get(), text.data(), static_cast<int>(text.size()));
+  }
   std::string ask(const std::string& request) {
-    SSL_write(ssl_.get(), request.data(), static_cast<int>(request.size()));
+    send(request);
     std::string out;
     char bytes[4096];
     for (int count; (count = SSL_read(ssl_.get(), bytes, sizeof bytes)) > 0;) {
@@ -113,6 +116,29 @@ TEST(Tls, GivesPlainTextNoAnswer) {
   plain.send(server.request("GET /big"));
   EXPECT_THAT(plain.take_rest(), testing::Not(testing::HasSubstr("HTTP")));
   EXPECT_TRUE(silent.ended(5));  // a handshake that never comes
+}
+
+// No handshake is made for who has no room.
+TEST(Tls, ClosesWhatIsTooMuch) {
+  TempDir dir;
+  NetOptions options = with_tls(certificate_in(dir.path()).path);
+  options.max_connections = 1;
+  LiveServer server(options);
+  std::promise<std::shared_ptr<HttpResponder>> asked;
+  Route route;
+  route.method = "GET";
+  route.path = "/held";
+  route.handle = [&](const HttpRequest&, auto responder) { asked.set_value(responder); };
+  server->add(route);
+  server.start();
+  TlsClient first(server);
+  first.send(server.request("GET /held"));
+  auto held = asked.get_future().get();
+  RawSocket second = server.connect();
+  EXPECT_EQ(second.take_rest(), "");
+  EXPECT_FALSE(TlsClient(server).is_open());
+  EXPECT_EQ(server.stats().refused_full, 2u);
+  EXPECT_EQ(server.stats().connections, 1u);
 }
 
 TEST(Tls, ManyConnectionsAtOnce) {
