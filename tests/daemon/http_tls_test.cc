@@ -5,6 +5,7 @@
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <fstream>
 #include <memory>
 
@@ -33,6 +34,7 @@ NetOptions with_tls(const std::string& path) {
 class TlsClient {
  public:
   TlsClient(const LiveServer& server, int highest = 0) : socket_(server.connect()) {
+    std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes also to who has closed
     SSL_CTX_set_verify(context_.get(), SSL_VERIFY_NONE, nullptr);
     if (highest != 0) {
       SSL_CTX_set_security_level(context_.get(), 0);
