@@ -18,6 +18,8 @@ std::string_view code_name(Code code) {
     case Code::kDevice: return "device";
     case Code::kCancelled: return "cancelled";
     case Code::kResourceExhausted: return "resource_exhausted";
+    case Code::kContextExceeded: return "context_exceeded";
+    case Code::kQueueFull: return "queue_full";
   }
   return "unknown";
 }

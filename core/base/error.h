@@ -17,7 +17,9 @@ enum class Code {
   kUnsupported,         // well-formed, but this build or backend cannot do it
   kDevice,              // the compute device failed or was lost
   kCancelled,           // the user stopped it
-  kResourceExhausted,   // a limit was reached (context, queue, budget)
+  kResourceExhausted,   // a limit was reached (memory, pages, budget)
+  kContextExceeded,     // a prompt has more tokens than the context: it never fits
+  kQueueFull,           // too much waits already: the same may work later
 };
 
 std::string_view code_name(Code code);  // "invalid_model", stable, for JSON

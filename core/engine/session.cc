@@ -51,7 +51,7 @@ Result<void> Session::set_prompt(std::span<const int32_t> ids, const AnswerOptio
                       config_->vocab_size);
   }
   if (options_.at_limit == AtLimit::kStop && ids.size() > static_cast<size_t>(options_.context)) {
-    return make_error(Code::kResourceExhausted,
+    return make_error(Code::kContextExceeded,
                       "the prompt has %zu tokens, the context holds %d: shorten it, raise the "
                       "context size, or let the context slide",
                       ids.size(), options_.context);

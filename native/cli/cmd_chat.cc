@@ -154,7 +154,7 @@ Result<void> Chat::ask(const std::string& message) {
   if (!stats) {
     conversation_.drop_last();
     Error error = stats.error();
-    if (error.code == Code::kResourceExhausted) {
+    if (error.code == Code::kContextExceeded) {
       error.message += "; /reset begins a new conversation, --slide forgets the oldest part";
     }
     return error;

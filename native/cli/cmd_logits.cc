@@ -80,7 +80,7 @@ Result<void> check_ids(const std::vector<int32_t>& ids, const Host& host) {
   }
   const int32_t context = host.engine->options().context;
   if (ids.size() <= static_cast<size_t>(context)) return {};
-  return make_error(Code::kResourceExhausted,
+  return make_error(Code::kContextExceeded,
                     "--ids: %zu ids, the context holds %d: give fewer, or a larger -c", ids.size(),
                     context);
 }

@@ -40,6 +40,8 @@ ExitCode exit_code_of(Code code) {
     case Code::kCancelled:
       return kExitInterrupted;
     case Code::kResourceExhausted:
+    case Code::kContextExceeded:
+    case Code::kQueueFull:
       return kExitLimit;
   }
   return kExitUnexpected;

@@ -153,22 +153,21 @@ std::string openai_error_body(const OpenAiError& error) {
   return json.end_object().end_object().take();
 }
 
-OpenAiError openai_error(const Error& error) {
+OpenAiError openai_error(const Error& error, bool chat) {
   switch (error.code) {
     case Code::kInvalidArgument:
     case Code::kUnsupported:
       return {400, error.message, "invalid_request_error", "", "invalid_value"};
     case Code::kNotFound:
       return {404, error.message, "invalid_request_error", "model", "model_not_found"};
-    case Code::kResourceExhausted:
-      // A full queue and a prompt that never fits have the same code and must not look alike: the
-      // one may be tried again.
-      if (error.message.find("context holds") != std::string::npos) {
-        return {400, error.message, "invalid_request_error", "messages", "context_length_exceeded"};
-      }
-      return {429, error.message, "rate_limit_error", "", "server_busy"};
+    case Code::kContextExceeded:
+      return {400, error.message, "invalid_request_error", chat ? "messages" : "prompt",
+              "context_length_exceeded"};
+    case Code::kQueueFull:
+      return {429, error.message, "rate_limit_error", "", "queue_full"};
     case Code::kCancelled:
     case Code::kOutOfMemory:
+    case Code::kResourceExhausted:
       return {503, error.message, "server_error", "", "server_unavailable"};
     default:
       return {500, error.message, "server_error", "", std::string(code_name(error.code))};

@@ -139,7 +139,7 @@ TEST_F(EngineTest, StopsWhenTheContextIsFull) {
   EXPECT_EQ(answer(*e, s).size(), 1u);
   const auto refused = s.set_prompt(prompt(71), greedy(5));
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Code::kResourceExhausted);
+  EXPECT_EQ(refused.error().code, Code::kContextExceeded);
 }
 
 TEST_F(EngineTest, SlidesPastTheLimitWithBoundedMemory) {

@@ -75,6 +75,8 @@ TEST(ExitCode, EveryCodeHasOne) {
   EXPECT_EQ(exit_code_of(Code::kDevice), 6);
   EXPECT_EQ(exit_code_of(Code::kUnsupported), 6);
   EXPECT_EQ(exit_code_of(Code::kResourceExhausted), 8);
+  EXPECT_EQ(exit_code_of(Code::kContextExceeded), 8);
+  EXPECT_EQ(exit_code_of(Code::kQueueFull), 8);
   EXPECT_EQ(exit_code_of(Code::kOutOfMemory), 8);
   EXPECT_EQ(exit_code_of(Code::kCancelled), 130);
 }
