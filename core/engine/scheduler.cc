@@ -2,6 +2,9 @@
 #include "core/engine/scheduler.h"
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
 
 #include "core/base/numeric.h"
 
@@ -20,7 +23,29 @@ Scheduler::~Scheduler() {
   for (const auto& r : running_) survivor_->close(*r->session);
 }
 
-void Scheduler::submit(SchedulerJob job) { queue_.push_back({std::move(job)}); }
+void Scheduler::submit(SchedulerJob job) {
+  uint64_t round = round_;
+  const auto after = [&](const std::string& caller, uint64_t theirs) {
+    if (caller == job.caller) round = std::max(round, theirs + 1);
+  };
+  for (const Queued& q : queue_) after(q.job.caller, q.round);
+  for (const auto& r : running_) after(r->caller, r->round);
+  queue_.push_back({std::move(job), round});
+}
+
+void Scheduler::refuse_last(const Error& error) {
+  std::unordered_map<std::string_view, size_t> jobs;
+  for (const auto& r : running_) ++jobs[r->caller];
+  for (const Queued& q : queue_) ++jobs[q.job.caller];
+  auto last = queue_.end();
+  for (auto q = queue_.begin(); q != queue_.end(); ++q) {
+    if (last == queue_.end() || jobs[q->job.caller] >= jobs[last->job.caller]) last = q;
+  }
+  if (last == queue_.end()) return;
+  const SchedulerJob job = std::move(last->job);
+  queue_.erase(last);
+  emit_unstarted(Kind::kFailed, job, &error);
+}
 
 void Scheduler::cancel(uint64_t id) {
   const auto queued = std::ranges::find_if(queue_, [&](const Queued& q) { return q.job.id == id; });
@@ -98,16 +123,18 @@ void Scheduler::admit() {
   }
 }
 
-// The first of the caller for whom least is running.
+// The first of the caller for whom least is running; of several such, whose turn comes first.
 std::deque<Scheduler::Queued>::iterator Scheduler::next_in_queue() {
-  const auto running = [&](const Queued& q) {
-    return std::ranges::count_if(running_, [&](const auto& r) { return r->caller == q.job.caller; });
+  const auto turn = [&](const Queued& q) {
+    const auto same = [&](const auto& r) { return r->caller == q.job.caller; };
+    return std::pair(std::ranges::count_if(running_, same), q.round);
   };
-  return std::ranges::min_element(queue_, {}, running);
+  return std::ranges::min_element(queue_, {}, turn);
 }
 
 void Scheduler::start(Queued queued) {
   SchedulerJob& job = queued.job;
+  round_ = std::max(round_, queued.round);
   Result<Session*> session = survivor_->new_session(tokenizer_);
   if (!session) return emit_unstarted(Kind::kFailed, job, &session.error());
   if (const Result<void> set = (*session)->set_prompt(job.prompt, job.answer); !set) {
@@ -115,7 +142,7 @@ void Scheduler::start(Queued queued) {
     return emit_unstarted(Kind::kFailed, job, &set.error());
   }
   survivor_->begin_answer();
-  auto r = std::make_unique<Running>(Running{job.id, std::move(job.caller), *session,
+  auto r = std::make_unique<Running>(Running{job.id, std::move(job.caller), queued.round, *session,
                                              static_cast<int32_t>(job.prompt.size())});
   r->paused = r->parked = queued.paused;
   if ((*session)->finished()) {  // no token was asked for

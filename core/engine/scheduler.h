@@ -51,6 +51,8 @@ class Scheduler {
   Scheduler& operator=(const Scheduler&) = delete;
 
   void submit(SchedulerJob job);
+  // Fails, with `error`, the last in the queue of whoever of those that wait has most here.
+  void refuse_last(const Error& error);
   // At once, with text that was held back. Unknown ids are ignored, here and below.
   void cancel(uint64_t id);
   // A paused generation is not stepped, and others may take its turn. Its KV stays while there is room.
@@ -73,6 +75,7 @@ class Scheduler {
   struct Running {
     uint64_t id;
     std::string caller;
+    uint64_t round;
     Session* session;
     int32_t prompt_tokens;
     bool started = false;  // the event was given
@@ -82,6 +85,7 @@ class Scheduler {
   };
   struct Queued {
     SchedulerJob job;
+    uint64_t round = 0;  // a caller's jobs are in different ones; lower ones start first
     bool paused = false;
   };
 
@@ -110,6 +114,7 @@ class Scheduler {
   int32_t parallel_;
   OnEvent on_event_;
   std::deque<Queued> queue_;
+  uint64_t round_ = 0;                             // of the job that started last
   std::vector<std::unique_ptr<Running>> running_;  // in the order of their start
   std::vector<Running*> runnable_;
   std::vector<Session*> sessions_;  // runnable_'s

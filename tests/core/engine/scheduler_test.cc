@@ -156,6 +156,36 @@ TEST_F(SchedulerTest, CallersTakeTurnsInTheQueue) {
   EXPECT_EQ(stories_[2].started, 0);
 }
 
+TEST_F(SchedulerTest, OneWithManyJobsDoesNotHoldUpOthers) {
+  const auto s = survivor(Kind_::kCpu, {});
+  const auto line = scheduler(*s, 1);
+  for (uint64_t id = 1; id <= 10; ++id) line->submit(job(id, 5, greedy(2), "greedy"));
+  line->step();
+  for (uint64_t id : {11, 12}) line->submit(job(id, 5, greedy(2), "modest"));
+  line->submit(job(13, 5, greedy(2), "other"));
+  while (line->step()) {
+  }
+  std::vector<uint64_t> ended = order_;
+  ended.erase(std::unique(ended.begin(), ended.end()), ended.end());
+  EXPECT_THAT(ended, ::testing::ElementsAre(1, 11, 13, 2, 12, 3, 4, 5, 6, 7, 8, 9, 10));
+}
+
+TEST_F(SchedulerTest, RefusesTheLastOfWhoHasMost) {
+  const auto s = survivor(Kind_::kCpu, {});
+  const auto line = scheduler(*s, 2);
+  line->refuse_last(make_error(Code::kQueueFull, "nobody waits"));
+  for (uint64_t id : {1, 2, 3, 4}) line->submit(job(id, 5, greedy(20), "greedy"));
+  line->step();
+  for (uint64_t id : {5, 6}) line->submit(job(id, 5, greedy(2), "modest"));
+  line->refuse_last(make_error(Code::kQueueFull, "too many"));
+  EXPECT_EQ(stories_[4].error, "too many");
+  EXPECT_EQ(stories_[4].ends, 1);
+  EXPECT_EQ(line->n_queued(), 3);
+  while (line->step()) {
+  }
+  for (uint64_t id : {1, 2, 3, 5, 6}) EXPECT_EQ(stories_[id].error, "") << id;
+}
+
 TEST_F(SchedulerTest, CancelsWhatWaitsAndWhatRuns) {
   const auto s = survivor(Kind_::kCpu, {});
   const auto line = scheduler(*s, 1);
