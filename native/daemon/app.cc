@@ -52,6 +52,7 @@ class App {
 
  private:
   NetOptions net_options();
+  void serve_files(const std::string& name, const std::string& directory);
   void add_routes();
   void add_operations();
   void watch_signals();
@@ -103,6 +104,10 @@ Result<void> App::open() {
   hub.grace_seconds = config_.grace_seconds;
   hub.message_bytes = config_.net.max_frame;
   hub.version = config_.version;
+  hub.loaded = [this](const std::string& name, const std::string& directory) {
+    serve_files(name, directory);
+  };
+  hub.unloaded = [this](const std::string& name) { files_->remove(name); };
   const HubParts parts{*server_, *desk_, *service_, catalogue_, metrics_, log_};
   hub_ = std::make_unique<SessionHub>(parts, hub);
   openai_ =
@@ -116,12 +121,11 @@ Result<void> App::load_models() {
     const bool at_start =
         std::ranges::find(config_.models, model.directory) != config_.models.end();
     // Browsers' engines may have the files of every model, also of those not loaded here.
-    if (const Result<void> added = files_->add(model.name, model.directory); !added) {
-      if (at_start) return added.error();
-      log_.warn("model not served as files",
-                {{"model", model.name}, {"why", added.error().message}});
+    if (!at_start) {
+      serve_files(model.name, model.directory);
+      continue;
     }
-    if (!at_start) continue;
+    LAMINA_TRY(files_->add(model.name, model.directory));
     log_.info("loading", {{"model", model.name}, {"directory", model.directory}});
     LAMINA_TRY(service_->load(model.directory, model.name, [](const LoadProgress&) {}));
   }
@@ -133,6 +137,12 @@ Result<void> App::load_models() {
                          {"parallel", m.parallel}});
   }
   return {};
+}
+
+void App::serve_files(const std::string& name, const std::string& directory) {
+  const Result<void> added = files_->add(name, directory);
+  if (added) return;
+  log_.warn("model not served as files", {{"model", name}, {"why", added.error().message}});
 }
 
 void App::add_routes() {

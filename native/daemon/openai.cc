@@ -15,6 +15,12 @@ const HttpResponder::Headers& json_headers() {
   return kHeaders;
 }
 
+// Clients open a connection for each request that they make at once, so it is the address that
+// tells them apart, and whom they say they ask for.
+std::string caller_of(const HttpRequest& request, const std::string& user) {
+  return "http " + request.peer.substr(0, request.peer.rfind(':')) + " " + user;
+}
+
 }  // namespace
 
 OpenAi::OpenAi(const OpenAiParts& parts, const OpenAiOptions& options)
@@ -71,7 +77,11 @@ void OpenAi::complete(bool chat, const HttpRequest& request,
     parts_.metrics.answered(chat ? "/v1/chat/completions" : "/v1/completions", error->status);
     return responder->respond(error->status, json_headers(), openai_error_body(*error));
   }
-  OpenAiJob::run(parts_, options_, std::get<OpenAiRequest>(std::move(parsed)), responder);
+  auto& wanted = std::get<OpenAiRequest>(parsed);
+  for (GenerateRequest& generation : wanted.generations) {
+    generation.caller = caller_of(request, wanted.user);
+  }
+  OpenAiJob::run(parts_, options_, std::move(wanted), responder);
 }
 
 }  // namespace lamina::daemon

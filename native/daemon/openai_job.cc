@@ -46,12 +46,7 @@ OpenAiJob::OpenAiJob(const OpenAiParts& parts, const OpenAiOptions& options, Ope
       responder_(std::move(responder)) {
   head_ = {request_.chat, draw_id(request_.chat), std::time(nullptr), request_.model};
   choices_.resize(request_.generations.size());
-  const GenerateRequest& first = request_.generations.front();
-  logprobs_ = first.top_logprobs >= 0;
-  // Choices of one prompt stand together.
-  size_t same = 1;
-  while (same < choices_.size() && request_.generations[same].prompt == first.prompt) ++same;
-  choices_per_prompt_ = same;
+  logprobs_ = request_.generations.front().top_logprobs >= 0;
 }
 
 void OpenAiJob::submit() {
@@ -177,7 +172,7 @@ void OpenAiJob::finish() {
   over_ = true;
   std::vector<OpenAiChoice> answers;
   for (Choice& choice : choices_) answers.push_back(std::move(choice.answer));
-  const Usage usage = sum_usage(answers, choices_per_prompt_);
+  const Usage usage = sum_usage(answers, request_.choices_per_prompt);
   parts_.metrics.answered(path_of(request_.chat), 200);
   if (!request_.stream) {
     return responder_->respond(200, {{"Content-Type", "application/json"}},
@@ -190,7 +185,7 @@ void OpenAiJob::finish() {
 
 void OpenAiJob::fail(const Error& error) {
   give_up();
-  const OpenAiError told = openai_error(error);
+  const OpenAiError told = openai_error(error, request_.chat);
   parts_.metrics.answered(path_of(request_.chat), told.status);
   if (streaming_) {  // the status is gone; clients look for an error in the stream
     responder_->write("data: " + openai_error_body(told) + "\n\n");

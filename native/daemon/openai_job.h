@@ -47,7 +47,6 @@ class OpenAiJob : public std::enable_shared_from_this<OpenAiJob> {
   std::shared_ptr<HttpResponder> responder_;
   OpenAiHead head_;
   std::vector<Choice> choices_;
-  size_t choices_per_prompt_ = 1;
   bool logprobs_ = false, streaming_ = false, over_ = false, paused_ = false;
 };
 

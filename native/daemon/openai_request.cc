@@ -15,6 +15,7 @@ using Kind = FieldError::Kind;
 constexpr JsonLimits kJsonLimits{size_t{16} << 20, 32, size_t{1} << 18, true};
 constexpr size_t kAnyBytes = size_t{1} << 30;  // what max_body bounds already
 constexpr size_t kMostMessages = 10000;
+constexpr size_t kUserBytes = 64;
 constexpr int32_t kCompletionTokens = 16;  // OpenAI's default of /v1/completions
 
 // What both kinds of request have in common, read into `request` and a pattern for its generations.
@@ -112,6 +113,7 @@ void Reader::refuse_unsupported() {
 void Reader::read_common() {
   request.model = f.text("model", 0, 256).value_or("");
   pattern.model = request.model;
+  request.user = f.text("user", 0, kAnyBytes).value_or("").substr(0, kUserBytes);
   SamplingParams& p = pattern.answer.sampling;
   read_float(f, "temperature", 0, 2, p.temperature);
   read_float(f, "top_p", 0, 1, p.top_p);
@@ -126,6 +128,7 @@ void Reader::read_common() {
   read_stop();
   read_stream();
   choices = static_cast<int>(f.integer("n", 1, kMaxChoices).value_or(1));
+  request.choices_per_prompt = static_cast<size_t>(choices);
   const auto seed = f.integer("seed", INT64_MIN, INT64_MAX);
   std::random_device device;
   p.seed = seed ? static_cast<uint64_t>(*seed) : (uint64_t{device()} << 32) | device();
@@ -191,14 +194,50 @@ void read_chat(Reader& r) {
   r.add(r.pattern);
 }
 
-std::vector<std::string> read_prompts(Fields& f) {
-  const std::optional<JsonValue> prompt = f.any("prompt");
-  if (!prompt) return {""};
-  if (prompt->is_string()) return {f.text("prompt", 0, kAnyBytes).value_or("")};
-  if (prompt->is_array() && prompt->first_child().is_number()) {
-    f.refuse(Kind::kWrongKind, "prompt", "must be text: this server takes no token ids");
+// What is continued: a text, or tokens, whose upper limit is the vocabulary's and the service's.
+struct Prompt {
+  std::string text;
+  std::vector<int32_t> ids;
+};
+
+std::vector<int32_t> read_ids(Fields& f, const std::string& name, JsonValue list) {
+  std::vector<int32_t> ids;
+  if (list.size() == 0) f.refuse(Kind::kOutOfRange, name, "must have a token at least");
+  for (JsonValue v = list.first_child(); !v.is_missing() && f.ok(); v = v.next_sibling()) {
+    const std::string at = name + "[" + std::to_string(ids.size()) + "]";
+    if (!v.is_int()) {
+      f.refuse(Kind::kWrongKind, at, "must be a token id, which is a whole number");
+    } else if (v.as_int() < 0 || v.as_int() > INT32_MAX) {
+      f.refuse(Kind::kOutOfRange, at, "must be a token id of the model's vocabulary");
+    } else {
+      ids.push_back(static_cast<int32_t>(v.as_int()));
+    }
   }
-  return f.texts("prompt", 1, kMaxChoices, 0, kAnyBytes).value_or(std::vector<std::string>());
+  return ids;
+}
+
+// A text, tokens, or a list of either.
+std::vector<Prompt> read_prompts(Fields& f) {
+  const std::optional<JsonValue> prompt = f.any("prompt");
+  if (!prompt) return {{}};
+  if (!prompt->is_array()) return {{f.text("prompt", 0, kAnyBytes).value_or(""), {}}};
+  const JsonValue first = prompt->first_child();
+  if (first.is_number()) return {{"", read_ids(f, "prompt", *prompt)}};
+  std::vector<Prompt> prompts;
+  if (!first.is_array()) {
+    const auto texts = f.texts("prompt", 1, kMaxChoices, 0, kAnyBytes);
+    for (const std::string& text : texts.value_or(std::vector<std::string>())) {
+      prompts.push_back({text, {}});
+    }
+    return prompts;
+  }
+  if (!f.array("prompt", 1, kMaxChoices)) return {};
+  for (JsonValue v = first; !v.is_missing() && f.ok(); v = v.next_sibling()) {
+    const std::string at = "prompt[" + std::to_string(prompts.size()) + "]";
+    if (!v.is_array()) f.refuse(Kind::kWrongKind, at, "must be token ids like the one before it");
+    prompts.push_back({"", read_ids(f, at, v)});
+  }
+  return prompts;
 }
 
 void read_completion(Reader& r) {
@@ -220,13 +259,17 @@ void read_completion(Reader& r) {
   if (best_of && *best_of != r.choices) {
     r.f.refuse(Kind::kOutOfRange, "best_of", "must equal n");
   }
-  const std::vector<std::string> prompts = read_prompts(r.f);
+  const std::vector<Prompt> prompts = read_prompts(r.f);
   if (prompts.size() * static_cast<size_t>(r.choices) > kMaxChoices) {
     r.f.refuse(Kind::kOutOfRange, "n", "makes more than 8 choices of these prompts");
   }
-  for (const std::string& prompt : prompts) {
+  for (const Prompt& prompt : prompts) {
+    if (r.request.echo && !prompt.ids.empty()) {
+      r.f.refuse(Kind::kWrongKind, "echo", "can't be had of token ids here");
+    }
     GenerateRequest generation = r.pattern;
-    generation.prompt = prompt;
+    generation.prompt = prompt.text;
+    generation.prompt_ids = prompt.ids;
     r.add(std::move(generation));
   }
 }

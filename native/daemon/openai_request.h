@@ -23,15 +23,17 @@ struct OpenAiError {
 
 std::string openai_error_body(const OpenAiError& error);
 // How a refusal by the service reads.
-OpenAiError openai_error(const Error& error);
+OpenAiError openai_error(const Error& error, bool chat);
 
 struct OpenAiRequest {
   bool chat = true;
   std::string model;  // as sent
+  std::string user;   // as sent, at most 64 bytes: whom the client asks for
   bool stream = false;
   bool include_usage = false;                // of a stream: one more chunk with it
   bool echo = false;                         // completions: the prompt before each answer
   std::vector<GenerateRequest> generations;  // one per choice, in order
+  size_t choices_per_prompt = 1;             // which stand together
 };
 
 std::variant<OpenAiRequest, OpenAiError> parse_chat_request(std::string_view body);

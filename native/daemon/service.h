@@ -96,7 +96,8 @@ struct ServiceOptions {
   int threads = 0;
   int32_t context = 0;    // 0: the model's, at most 8192
   int32_t parallel = 8;
-  int32_t queue = 64;     // generations that may wait; more are refused with kResourceExhausted
+  int32_t queue = 64;  // generations that may wait; more are refused with kQueueFull, or, where a
+                       // caller has more here than who comes, that one's last in its place
   KvDType kv_dtype = KvDType::kF16;
   // Positions of a model's KV cache in all; 0: parallel x context. With less, generations that find
   // it full wait and are computed again later.
@@ -121,8 +122,8 @@ class Service {
   // Its generations fail with kCancelled first.
   virtual Result<void> unload(const std::string& name) = 0;
 
-  // Errors that need no compute (unknown model, prompt too long, bad options, full queue, draining) come
-  // back at once, and `on_event` is never called then.
+  // Errors that need no compute (unknown model, kContextExceeded, bad options, kQueueFull,
+  // draining) come back at once, and `on_event` is never called then.
   virtual Result<GenerationId> submit(GenerateRequest request, OnEvent on_event) = 0;
   // Ends it within one step, with kDone and FinishReason::kCancelled. Unknown ids are ignored.
   virtual void cancel(GenerationId id) = 0;

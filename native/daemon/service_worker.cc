@@ -79,7 +79,7 @@ Result<void> ServiceWorker::check(const GenerateRequest& request,
                       vocab);
   }
   if (ids.size() > static_cast<size_t>(context_)) {
-    return make_error(Code::kResourceExhausted,
+    return make_error(Code::kContextExceeded,
                       "the prompt has %zu tokens, the context holds %d: shorten it or raise --ctx",
                       ids.size(), context_);
   }
@@ -96,6 +96,24 @@ Result<void> ServiceWorker::check(const GenerateRequest& request,
   return {};
 }
 
+Error ServiceWorker::busy_error() const {
+  return make_error(
+      Code::kQueueFull,
+      "model %s is busy: %d generations run at once (--parallel) and %d wait (--queue)",
+      quote(name_).c_str(), options_.parallel, options_.queue);
+}
+
+// Where nothing is free, one who has less here than somebody else takes a place of theirs.
+bool ServiceWorker::has_place(const std::string& caller) const {
+  const int32_t places = options_.parallel + options_.queue;
+  if (unfinished_ < places) return true;
+  const auto own = unfinished_of_.find(caller);
+  const int32_t mine = own == unfinished_of_.end() ? 0 : own->second;
+  const bool less = std::ranges::any_of(unfinished_of_,
+                                        [&](const auto& other) { return other.second > mine + 1; });
+  return less && unfinished_ < 2 * places;  // the places are taken by the compute thread, later
+}
+
 Result<void> ServiceWorker::submit(GenerationId id, GenerateRequest request, OnEvent on_event) {
   std::vector<int32_t> ids = std::move(request.prompt_ids);
   if (ids.empty()) {
@@ -103,23 +121,22 @@ Result<void> ServiceWorker::submit(GenerationId id, GenerateRequest request, OnE
   }
   LAMINA_TRY(check(request, ids));
   auto job = std::make_shared<SchedulerJob>();
-  *job = {id, std::move(request.caller), std::move(ids), std::move(request.answer)};
+  *job = {id, request.caller, std::move(ids), std::move(request.answer)};
   job->answer.keep_logits = request.top_logprobs >= 0;
   auto generation = std::make_shared<Generation>();
-  *generation = {std::move(on_event), request.top_logprobs, Clock::now(), {}, {}};
+  *generation = {std::move(on_event), request.caller, request.top_logprobs, Clock::now(), {}, {}};
 
   const std::lock_guard lock(mutex_);
   if (stopping_) return stopped_error();
-  if (unfinished_ >= options_.parallel + options_.queue) {
-    return make_error(Code::kResourceExhausted,
-                      "model %s is busy: %d generations run at once (--parallel) and %d wait (--queue)",
-                      quote(name_).c_str(), options_.parallel, options_.queue);
-  }
+  if (!has_place(request.caller)) return busy_error();
   ++unfinished_;
+  ++unfinished_of_[request.caller];
   ++undelivered_;
   mailbox_.push_back([this, id, job, generation] {
     generations_.emplace(id, std::move(*generation));
     scheduler_->submit(std::move(*job));
+    const int32_t here = scheduler_->n_running() + scheduler_->n_queued();
+    if (here > options_.parallel + options_.queue) scheduler_->refuse_last(busy_error());
   });
   mail_.notify_one();
   return {};
@@ -231,6 +248,8 @@ void ServiceWorker::on_scheduler(const SchedulerEvent& event) {
   if (last) {
     const std::lock_guard lock(mutex_);
     --unfinished_;
+    const auto of = unfinished_of_.find(at->second.caller);
+    if (--of->second == 0) unfinished_of_.erase(of);
   }
   tell(at->second, event);
   if (last) ended_ += static_cast<int32_t>(generations_.erase(event.id));

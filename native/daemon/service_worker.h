@@ -47,6 +47,7 @@ class ServiceWorker {
 
   struct Generation {
     OnEvent on_event;
+    std::string caller;
     int32_t top_logprobs = -1;
     Clock::time_point submitted, started{}, first_token{};
   };
@@ -55,6 +56,8 @@ class ServiceWorker {
                 const std::string& directory, const ServiceOptions& options);
 
   Result<void> check(const GenerateRequest& request, std::span<const int32_t> ids) const;
+  bool has_place(const std::string& caller) const;
+  Error busy_error() const;
   bool post(Task task);
   Error stopped_error() const;
 
@@ -93,6 +96,7 @@ class ServiceWorker {
   std::vector<Task> mailbox_;
   bool stopping_ = false;
   int32_t unfinished_ = 0;   // taken by submit() and not ended
+  std::unordered_map<std::string, int32_t> unfinished_of_;  // the same, by caller
   int32_t undelivered_ = 0;  // the same, but until the last event and the status have been told
   ModelStatus status_;
   struct Second {

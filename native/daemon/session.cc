@@ -280,8 +280,11 @@ void Session::load(const LoadMessage& message, ProtocolError& error) {
   };
   errand(
       message.id,
-      [&service = hub_.parts_.service, directory = *directory, name = message.model, tell] {
-        return service.load(directory, name, tell);
+      [&service = hub_.parts_.service, directory = *directory, name = message.model, tell,
+       loaded = hub_.options_.loaded]() -> Result<void> {
+        LAMINA_TRY(service.load(directory, name, tell));
+        if (loaded) loaded(name, directory);
+        return {};
       },
       [this, name = message.model](FrameOf of) {
         for (ModelEntry& model : hub_.model_entries()) {
@@ -295,7 +298,12 @@ void Session::unload(const UnloadMessage& message, ProtocolError& error) {
   if (begin(message.id, error) == nullptr) return;
   errand(
       message.id,
-      [&service = hub_.parts_.service, name = message.model] { return service.unload(name); },
+      [&service = hub_.parts_.service, name = message.model,
+       unloaded = hub_.options_.unloaded]() -> Result<void> {
+        LAMINA_TRY(service.unload(name));
+        if (unloaded) unloaded(name);
+        return {};
+      },
       [name = message.model](FrameOf of) { return unloaded_frame(of, name); });
 }
 

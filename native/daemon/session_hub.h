@@ -4,6 +4,7 @@
 // another connection. Everything happens on the event loop's thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -24,6 +25,9 @@ struct HubOptions {
   size_t message_bytes = size_t{1} << 20;
   size_t sessions = 1024;  // beyond it those without a connection end, oldest first
   std::string version;
+  // What else comes and goes with a model that a client loads or unloads; on the desk's worker.
+  std::function<void(const std::string& name, const std::string& directory)> loaded;
+  std::function<void(const std::string& name)> unloaded;
 };
 
 // What the hub is made with; all outlive it.

@@ -56,7 +56,18 @@ TEST(OpenAiRequest, NamesWhatItRefuses) {
   EXPECT_EQ(chat_param(R"("response_format":{"type":"json_object"})"), "response_format.type");
   EXPECT_EQ(chat_param(R"("tools":[{"type":"function"}])"), "tools");
   EXPECT_EQ(chat_param(R"("presence_penalty":3)"), "presence_penalty");
-  EXPECT_EQ(completion_param(R"("prompt":[1,2])"), "prompt");
+  EXPECT_EQ(completion_param(R"("prompt":[])"), "prompt");
+  EXPECT_EQ(completion_param(R"("prompt":[[1],[]])"), "prompt[1]");
+  EXPECT_EQ(completion_param(R"("prompt":[1,"a"])"), "prompt[1]");
+  EXPECT_EQ(completion_param(R"("prompt":[1.5])"), "prompt[0]");
+  EXPECT_EQ(completion_param(R"("prompt":[[3,-1]])"), "prompt[0][1]");
+  EXPECT_EQ(completion_param(R"("prompt":[2147483648])"), "prompt[0]");
+  EXPECT_EQ(completion_param(R"("prompt":[[1],"a"])"), "prompt[1]");
+  EXPECT_EQ(completion_param(R"("prompt":["a",[1]])"), "prompt[1]");
+  EXPECT_EQ(completion_param(R"("prompt":[[1],[1],[1],[1],[1],[1],[1],[1],[1]])"), "prompt");
+  EXPECT_EQ(completion_param(R"("prompt":[1],"echo":true)"), "echo");
+  EXPECT_EQ(completion_param(R"("prompt":{"a":1})"), "prompt");
+  EXPECT_EQ(completion_param(R"("prompt":"x","user":5)"), "user");
   EXPECT_EQ(completion_param(R"("prompt":"x","suffix":"y")"), "suffix");
   EXPECT_EQ(completion_param(R"("prompt":["a","b","c"],"n":3)"), "n");
   EXPECT_EQ(completion_param(R"("prompt":"x","logprobs":true)"), "logprobs");
@@ -80,6 +91,22 @@ TEST(OpenAiRequest, ReadsContentOfBothShapes) {
   const auto image = refusal(parse_chat_request(
       R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]})"));
   EXPECT_EQ(image.param, "messages[0].content[0].type");
+}
+
+TEST(OpenAiRequest, TakesPromptsOfTokens) {
+  const auto generations = [](const std::string& prompt) {
+    auto parsed = parse_completion_request(R"({"n":2,"prompt":)" + prompt + "}");
+    return std::get<OpenAiRequest>(std::move(parsed)).generations;
+  };
+  using Ids = std::vector<int32_t>;
+  const auto one = generations("[5, 0, 2147483647]");
+  ASSERT_EQ(one.size(), 2u);
+  EXPECT_EQ(one[1].prompt_ids, (Ids{5, 0, INT32_MAX}));
+  const auto two = generations("[[7, 8], [9]]");
+  ASSERT_EQ(two.size(), 4u);
+  EXPECT_EQ(two[1].prompt_ids, (Ids{7, 8}));
+  EXPECT_EQ(two[2].prompt_ids, Ids{9});
+  EXPECT_NE(two[2].answer.sampling.seed, two[3].answer.sampling.seed);
 }
 
 class OpenAiTest : public testing::Test {
@@ -185,13 +212,48 @@ TEST_F(OpenAiTest, ManyChoicesCountTheirPromptOnce) {
   EXPECT_EQ(json_at(r->body, "usage.completion_tokens"), "4");
 }
 
+TEST_F(OpenAiTest, EqualPromptsCountEach) {
+  const auto r = post(R"({"prompt":[[1,2,3],[1,2,3]]})", 2, false);
+  answer(1);
+  answer(2);
+  EXPECT_EQ(json_at(r->body, "usage.prompt_tokens"), "6");
+}
+
+TEST_F(OpenAiTest, SaysWhoAsks) {
+  const auto caller = [&](const std::string& peer, const std::string& more) {
+    HttpRequest request;
+    request.peer = peer;
+    request.body = "{" + messages + more + "}";
+    const size_t before = service.count();
+    api.complete(true, request, std::make_shared<FakeResponder>());
+    EXPECT_TRUE(loop.run_until([&] {
+      loop.post([] { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
+      return service.count() > before;
+    }));
+    return service.generations[service.last].request.caller;
+  };
+  const std::string one = caller("10.0.0.1:5001", "");
+  EXPECT_EQ(caller("10.0.0.1:5002", ""), one);
+  EXPECT_NE(caller("10.0.0.2:5001", ""), one);
+  EXPECT_NE(caller("[::1]:5001", ""), caller("[::2]:5001", ""));
+  EXPECT_NE(caller("10.0.0.1:5001", R"(,"user":"ann")"), one);
+}
+
 TEST_F(OpenAiTest, RefusalsHaveTheirStatus) {
-  const std::pair<Code, int> cases[] = {{Code::kNotFound, 404},
-                                        {Code::kInvalidArgument, 400},
-                                        {Code::kResourceExhausted, 429},
-                                        {Code::kCancelled, 503},
-                                        {Code::kDevice, 500}};
-  for (const auto& [code, status] : cases) {
+  struct Case {
+    Code code;
+    int status;
+    const char *type, *told, *retry;
+  };
+  const Case cases[] = {
+      {Code::kNotFound, 404, "invalid_request_error", "model_not_found", ""},
+      {Code::kInvalidArgument, 400, "invalid_request_error", "invalid_value", ""},
+      {Code::kContextExceeded, 400, "invalid_request_error", "context_length_exceeded", ""},
+      {Code::kQueueFull, 429, "rate_limit_error", "queue_full", "1"},
+      {Code::kCancelled, 503, "server_error", "server_unavailable", "1"},
+      {Code::kResourceExhausted, 503, "server_error", "server_unavailable", "1"},
+      {Code::kDevice, 500, "server_error", "device", ""}};
+  for (const auto& [code, status, type, told, retry] : cases) {
     service.refusal = make_error(code, "no");
     auto r = std::make_shared<FakeResponder>();
     HttpRequest request;
@@ -200,6 +262,11 @@ TEST_F(OpenAiTest, RefusalsHaveTheirStatus) {
     EXPECT_TRUE(loop.run_until([&] { return r->ended; }));
     EXPECT_EQ(r->status, status);
     EXPECT_EQ(json_at(r->body, "error.message"), "no");
+    EXPECT_EQ(json_at(r->body, "error.type"), type);
+    EXPECT_EQ(json_at(r->body, "error.code"), told);
+    std::string after;
+    for (const auto& [name, value] : r->headers) after += name == "Retry-After" ? value : "";
+    EXPECT_EQ(after, retry) << told;
   }
 }
 
@@ -249,6 +316,13 @@ TEST_F(OpenAiTest, ListsModels) {
   request.path = "/v1/models/owl";
   api.models(request, r);
   EXPECT_EQ(json_at(r->body, "object"), "model");
+  ASSERT_TRUE(service.load("somewhere", "raven", [](const LoadProgress&) {}));
+  request.path = "/v1/models";
+  api.models(request, r);
+  EXPECT_EQ(json_at(r->body, "data.1.id"), "raven");
+  ASSERT_TRUE(service.unload("raven"));
+  api.models(request, r);
+  EXPECT_EQ(json_at(r->body, "data"), "#1");
   request.path = "/v1/models/eagle";
   api.models(request, r);
   EXPECT_EQ(r->status, 404);

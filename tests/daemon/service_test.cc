@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <optional>
 #include <thread>
 
 #include "native/convert/convert.h"
@@ -71,7 +72,7 @@ TEST_F(ServiceTest, WhatMustBeRefusedIsRefusedAtOnce) {
     EXPECT_FALSE(id);
     return id ? Error{} : id.error();
   };
-  EXPECT_EQ(refused(request(513, 0, 1)).code, Code::kResourceExhausted);
+  EXPECT_EQ(refused(request(513, 0, 1)).code, Code::kContextExceeded);
   GenerateRequest r = request(5, 0, 1);
   r.prompt_ids[2] = 1 << 20;
   EXPECT_EQ(refused(r).code, Code::kInvalidArgument);
@@ -101,13 +102,48 @@ TEST_F(ServiceTest, WhatMustBeRefusedIsRefusedAtOnce) {
     ids.push_back(*id);
   }
   const Error full = refused(request(5, 0, 1));
-  EXPECT_EQ(full.code, Code::kResourceExhausted);
+  EXPECT_EQ(full.code, Code::kQueueFull);
   EXPECT_THAT(full.message, HasSubstr("2 wait (--queue)"));
   for (GenerationId id : ids) s->cancel(id);
   three[0]->release();
   for (auto& l : three) EXPECT_EQ(l->wait().finish, FinishReason::kCancelled);
   EXPECT_TRUE(s->drain(10));
   EXPECT_EQ(refused(request(5, 0, 1)).code, Code::kCancelled);
+}
+
+TEST_F(ServiceTest, WhoHasFilledTheQueueMakesRoomForOthers) {
+  options_.parallel = 1;
+  options_.queue = 5;
+  const auto s = service();
+  const auto of = [](const char* caller, int32_t new_tokens) {
+    GenerateRequest r = request(5, 0, new_tokens);
+    r.caller = caller;
+    return r;
+  };
+  std::vector<std::unique_ptr<Listener>> greedy, modest;
+  std::vector<GenerationId> ids;
+  const auto submit = [&](std::vector<std::unique_ptr<Listener>>& to, const char* caller) {
+    to.push_back(std::make_unique<Listener>());
+    if (ids.empty()) to.back()->hold_at(1);
+    const auto id = s->submit(of(caller, 8), to.back()->on_event());
+    if (id) ids.push_back(*id);
+    return id ? std::nullopt : std::optional(id.error().code);
+  };
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(submit(greedy, "greedy"), std::nullopt);
+  greedy[0]->wait_held();
+  EXPECT_EQ(submit(greedy, "greedy"), Code::kQueueFull);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(submit(modest, "modest"), std::nullopt);
+  greedy[0]->release();
+  for (const auto& l : modest) EXPECT_EQ(l->wait().tokens.size(), 8u);
+  int refused = 0;
+  for (size_t i = 0; i < 6; ++i) {
+    const auto seen = greedy[i]->wait();
+    refused += seen.error.code == Code::kQueueFull && seen.error.message != "";
+    EXPECT_EQ(seen.started, seen.error.message.empty() ? 1 : 0) << i;
+  }
+  EXPECT_EQ(refused, 3);
+  EXPECT_TRUE(s->drain(10));
+  EXPECT_EQ(s->status().at(0).queued, 0);
 }
 
 TEST_F(ServiceTest, CancelledWithinOneStep) {

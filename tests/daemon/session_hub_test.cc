@@ -116,10 +116,10 @@ TEST_F(SessionHubTest, TellsAGenerationInOrder) {
 
 TEST_F(SessionHubTest, RefusesWhatTheServiceRefuses) {
   Client client = hello();
-  service.refusal = make_error(Code::kResourceExhausted, "the queue is full");
+  service.refusal = make_error(Code::kQueueFull, "the queue is full");
   client.say(R"({"type":"generate","id":"a","prompt":"x"})");
   ASSERT_TRUE(settle([&] { return client.peer->frames.size() == 2; }));
-  EXPECT_EQ(client.last("code") + client.last("seq"), "resource_exhausted1");
+  EXPECT_EQ(client.last("code") + client.last("seq"), "queue_full1");
   client.say(R"({"type":"cancel","id":"z"})");
   EXPECT_EQ(client.last("code") + client.last("field"), "unknown_idid");
 }
@@ -260,6 +260,13 @@ TEST_F(SessionHubTest, LoadsOnlyWhatIsListed) {
   ASSERT_TRUE(make_directories(dir.path() + "/owl2"));
   ASSERT_TRUE(write_file_atomic(dir.path() + "/owl2/manifest.json", "{}"));
   catalogue.set_root(dir.path());
+  std::vector<std::string> served;
+  options.loaded = [&](const std::string& name, const std::string& directory) {
+    EXPECT_EQ(directory, dir.path() + "/" + name);
+    served.push_back(name);
+  };
+  options.unloaded = [&](const std::string& name) { std::erase(served, name); };
+  restart();
   Client client = hello();
   EXPECT_EQ(client.last("models.1.name") + client.last("models.1.loaded"), "owl2false");
   client.say(R"({"type":"load","id":"l","model":"../owl2"})");
@@ -267,15 +274,18 @@ TEST_F(SessionHubTest, LoadsOnlyWhatIsListed) {
   client.say(R"({"type":"load","id":"m","model":"owl2"})");
   ASSERT_TRUE(settle([&] { return client.last("type") == "loaded"; }));
   EXPECT_EQ(client.last("model.loaded"), "true");
+  EXPECT_THAT(served, ElementsAre("owl2"));
   EXPECT_EQ(client.at(2, "type") + client.at(2, "stage"), "progressloading");
   client.say(R"({"type":"switch_backend","id":"s","backend":"reference"})");
   ASSERT_TRUE(settle([&] { return client.last("type") == "switched"; }));
   EXPECT_EQ(service.switched, "owl reference");
   client.say(R"({"type":"unload","id":"u","model":"owl2"})");
   ASSERT_TRUE(settle([&] { return client.last("type") == "unloaded"; }));
+  EXPECT_THAT(served, ElementsAre());
   service.fail_load = true;
   client.say(R"({"type":"load","id":"n","model":"owl2"})");
   ASSERT_TRUE(settle([&] { return client.last("code") == "integrity"; }));
+  EXPECT_THAT(served, ElementsAre());
 }
 
 TEST_F(SessionHubTest, StatusComesByTheClock) {
