@@ -230,4 +230,22 @@ void Engine::bind(Session& session, Received received) {
                  received.n_positions);
 }
 
+void Engine::take_prefixes(Engine& from, uint64_t most_bytes) {
+  if (graph_.config != from.graph_.config || !same_rotation(rope_, from.rope_)) return;
+  std::vector<uint16_t> kv(kv_export_size(graph_.config, kPageSize));
+  uint64_t left = most_bytes / (kv.size() * sizeof kv[0]);
+  prefix_cache_->take(*from.prefix_cache_, [&](int32_t theirs) -> Result<int32_t> {
+    if (left == 0 || pool_->n_free() == 0) {
+      return make_error(Code::kResourceExhausted, "no room for more pages of earlier prompts");
+    }
+    --left;
+    LAMINA_TRY(from.backend().export_kv({&theirs, 1}, kPageSize, kv));
+    LAMINA_ASSIGN(const int32_t page, pool_->allocate());
+    const Result<void> filled = backend().import_kv({&page, 1}, kPageSize, kv);
+    if (filled) return page;
+    pool_->release(page);
+    return filled.error();
+  });
+}
+
 }  // namespace lamina

@@ -68,6 +68,9 @@ class Engine {
   using ReadPage = std::function<Result<void>(size_t page, std::span<uint16_t> kv)>;
   Result<Received> receive(const Session& session, int32_t n_positions, const ReadPage& read);
   void bind(Session& session, Received received);
+  // Fills free pages, up to so many bytes of KV, with what `from` has kept for later prompts, as
+  // far as it can be had.
+  void take_prefixes(Engine& from, uint64_t most_bytes);
 
   // Gives back the device and its memory, e.g. after a loss. Sessions stay bound until they move;
   // a step is kDevice from now on.

@@ -2,6 +2,7 @@
 #include "core/engine/prefix_cache.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace lamina {
 namespace {
@@ -76,6 +77,31 @@ std::span<const int32_t> PrefixCache::find(std::span<const int32_t> tokens) {
   }
   touch(last);
   return found_;
+}
+
+// Each page was used after those behind it, so the one before it is here already.
+void PrefixCache::take(const PrefixCache& from, const Copy& copy) {
+  std::vector<size_t> order;
+  for (size_t i = 0; i < from.entries_.size(); ++i) {
+    if (from.entries_[i].page >= 0) order.push_back(i);
+  }
+  std::ranges::sort(order, std::greater(), [&](size_t i) { return from.entries_[i].used; });
+  std::vector<int32_t> here(from.entries_.size(),
+                            -1);  // the entry of this, by index of the other's
+  for (const size_t i : order) {
+    const Entry& theirs = from.entries_[i];
+    const int32_t parent = theirs.parent < 0 ? -1 : here[static_cast<size_t>(theirs.parent)];
+    if (theirs.parent >= 0 && parent < 0) continue;
+    uint64_t hash;
+    here[i] = lookup(parent, theirs.tokens, &hash);
+    if (here[i] >= 0 || by_hash_.contains(hash)) continue;
+    const Result<int32_t> page = copy(theirs.page);
+    if (!page) break;
+    here[i] = add(parent, theirs.tokens, hash, *page);
+    entries_[static_cast<size_t>(here[i])].used = theirs.used;
+    pool_->release(*page);
+  }
+  clock_ = std::max(clock_, from.clock_);
 }
 
 int32_t PrefixCache::n_evictable() const {

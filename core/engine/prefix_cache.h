@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -30,6 +31,11 @@ class PrefixCache {
   // The pages of the longest known beginning of `tokens`, valid until the next insert, evict or
   // allocation from the pool. Counts as use.
   std::span<const int32_t> find(std::span<const int32_t> tokens);
+
+  // Adds what `from` knows, most recently used first, until `copy` fails: it gives a page of this
+  // cache's pool, with one owner, that holds the same as that page of the other's.
+  using Copy = std::function<Result<int32_t>(int32_t page)>;
+  void take(const PrefixCache& from, const Copy& copy);
 
   // Lets go of the least recently used page that nobody else owns. False when there is none.
   bool evict();

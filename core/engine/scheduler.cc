@@ -12,6 +12,13 @@ namespace lamina {
 
 using Kind = SchedulerEvent::Kind;
 
+namespace {
+
+// Of earlier prompts' KV, when the backend changes: copied in the time of a few steps.
+constexpr uint64_t kMostCarriedBytes = uint64_t{1} << 30;
+
+}  // namespace
+
 Scheduler::Scheduler(Survivor* survivor, const Tokenizer* tokenizer, int32_t parallel,
                      OnEvent on_event)
     : survivor_(survivor),
@@ -85,7 +92,14 @@ void Scheduler::fail_all(const Error& error) {
 }
 
 Result<void> Scheduler::switch_to(std::unique_ptr<Engine> engine) {
-  return survivor_->switch_to(std::move(engine));
+  return survivor_->switch_to(std::move(engine), [this](Engine& from) {
+    engine_ = &survivor_->engine();
+    for (const auto& r : running_) {  // their pages are there already
+      r->kept_pages = 0;
+      keep_prefix(*r);
+    }
+    survivor_->engine().take_prefixes(from, kMostCarriedBytes);
+  });
 }
 
 int32_t Scheduler::n_active() const {

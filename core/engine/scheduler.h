@@ -63,7 +63,7 @@ class Scheduler {
   // nothing to do before the next call of another method.
   bool step(int32_t prompt_rows = INT32_MAX);
 
-  // Survivor::switch_to.
+  // Survivor::switch_to, with what is kept for later prompts.
   Result<void> switch_to(std::unique_ptr<Engine> engine);
 
   int32_t n_running() const { return static_cast<int32_t>(running_.size()); }  // started, not ended

@@ -147,21 +147,22 @@ Result<Survivor::Moves> Survivor::copy_sessions(Engine& to) {
   return moves;
 }
 
-Result<void> Survivor::switch_to(std::unique_ptr<Engine> engine) {
+Result<void> Survivor::switch_to(std::unique_ptr<Engine> engine, const Moved& moved) {
   Result<Moves> moves = lost_ ? restore_sessions(*engine) : copy_sessions(*engine);
   if (!moves && lost_) moves = restore_sessions(*engine);
   if (!moves) return std::move(moves).error();
-  move_sessions(std::move(*moves), std::move(engine));
+  move_sessions(std::move(*moves), std::move(engine), moved);
   return {};
 }
 
-void Survivor::move_sessions(Moves moves, std::unique_ptr<Engine> engine) {
+void Survivor::move_sessions(Moves moves, std::unique_ptr<Engine> engine, const Moved& moved) {
   can_be_lost_ = engine->backend().info().can_be_lost;
   for (size_t i = 0; i < kept_.size(); ++i) {
     engine->bind(kept_[i]->session, std::move(moves[i]));
     if (!can_be_lost_) kept_[i]->snapshot = KvSnapshot();
   }
-  engine_ = std::move(engine);
+  std::swap(engine_, engine);
+  if (moved && !lost_) moved(*engine);
   lost_.reset();
 }
 

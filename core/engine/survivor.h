@@ -46,7 +46,9 @@ class Survivor {
                     int32_t prompt_rows = INT32_MAX);
 
   // Moves all sessions, with their KV, to `engine`: between two steps. On an error nothing changes.
-  Result<void> switch_to(std::unique_ptr<Engine> engine);
+  // `moved` sees the engine that they have left, unless that is lost, before it goes.
+  using Moved = std::function<void(Engine& from)>;
+  Result<void> switch_to(std::unique_ptr<Engine> engine, const Moved& moved = {});
 
   // The one in use. It has no backend after a loss that nothing could take the place of.
   Engine& engine() { return *engine_; }
@@ -63,7 +65,7 @@ class Survivor {
   Result<void> recover();
   Result<Moves> copy_sessions(Engine& to);
   Result<Moves> restore_sessions(Engine& to);
-  void move_sessions(Moves moves, std::unique_ptr<Engine> engine);
+  void move_sessions(Moves moves, std::unique_ptr<Engine> engine, const Moved& moved = {});
   void take_snapshots(std::span<Session* const> sessions);
 
   SurvivorOptions options_;

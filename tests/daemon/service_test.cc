@@ -207,6 +207,28 @@ TEST_F(ServiceTest, SwitchesInTheMiddleOfAnswers) {
   EXPECT_FALSE(s->switch_backend("other", "cpu"));
 }
 
+TEST_F(ServiceTest, ASwitchKeepsWhatLaterPromptsBeginWith) {
+  const auto s = service();
+  const auto first = run(*s, request(200, 3, 30));
+  Listener other;
+  other.hold_at(2);
+  ASSERT_TRUE(s->submit(request(150, 4, 40), other.on_event()));
+  other.wait_held();
+  GenerateRequest next = request(200, 3, 10);
+  next.prompt_ids.insert(next.prompt_ids.end(), first.tokens.begin(), first.tokens.end());
+  const GenerateRequest copy = next;
+  other.release();
+  for (const char* kind : {"faulty", "cpu"}) {
+    const auto moved = s->switch_backend("m", kind);
+    ASSERT_TRUE(moved) << moved.error().message;
+  }
+  const auto second = run(*s, std::move(next));
+  EXPECT_EQ(second.usage.cached_tokens, 192);
+  EXPECT_EQ(second.tokens, run(*service(), copy).tokens);
+  EXPECT_EQ(other.wait().tokens, run(*service(), request(150, 4, 40)).tokens);
+  EXPECT_EQ(run(*s, request(150, 4, 1)).usage.cached_tokens, 128);
+}
+
 TEST_F(ServiceTest, ADeviceLostUnderLoadLosesNoToken) {
   for (const auto& faults : {std::vector<test::Fault>{{BackendCall::kSubmit, 9}},
                              {{BackendCall::kRead, 4}, {BackendCall::kSubmit, 6}, {BackendCall::kRead, 5}},

@@ -100,5 +100,26 @@ TEST_F(PrefixCacheTest, GivesWayToAllocations) {
   EXPECT_EQ(table.pages().size(), 3u);
 }
 
+TEST_F(PrefixCacheTest, AnotherTakesWhatWasUsedLast) {
+  PrefixCache cache(&pool_);
+  keep(cache, text(3));
+  keep(cache, text(3, 0));
+  cache.find(text(2));  // the most recent two pages
+  KvPool pool(4);
+  PrefixCache other(&pool);
+  std::vector<int32_t> copied;
+  other.take(cache, [&](int32_t page) {
+    copied.push_back(page);
+    return pool.allocate();  // four times
+  });
+  EXPECT_THAT(copied, ElementsAre(0, 1, 3, 4, 5));
+  EXPECT_EQ(found(other, text(3)).size(), 2u);
+  EXPECT_EQ(found(other, text(3, 0)).size(), 2u);
+  EXPECT_EQ(other.n_evictable(), 4);
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(other.evict());
+  EXPECT_EQ(pool.n_free(), 4);
+  EXPECT_EQ(found(cache, text(3)).size(), 3u) << "the other one keeps its own";
+}
+
 }  // namespace
 }  // namespace lamina
