@@ -53,6 +53,12 @@ class FolderHost final : public ModelHost {
       backends_.push_back(chosen->kind);
     }
     first_ = std::move(*chosen);
+    if (options_.context > config().max_positions && options_.log) {
+      options_.log(LogLevel::kWarning,
+                   "the context of " + std::to_string(options_.context) +
+                       " is beyond what the model in " + directory +
+                       " was made for: " + std::to_string(config().max_positions));
+    }
     return {};
   }
 

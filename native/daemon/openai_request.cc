@@ -91,7 +91,8 @@ void Reader::read_max_tokens(std::initializer_list<const char*> names) {
   }
 }
 
-// The seam for grammar-constrained sampling: what is refused here would choose a grammar.
+// The seam for grammar-constrained sampling: what is refused here would choose a grammar for
+// AnswerOptions, which reaches the session whose Sampler chooses among a step's logits.
 void Reader::read_response_format() {
   const std::optional<JsonValue> format = f.object("response_format");
   if (!format) return;
@@ -177,6 +178,8 @@ std::vector<ChatMessage> read_messages(Fields& f, FieldError& error) {
     }
     if (message.role == "developer") message.role = "system";
     message.content = read_content(m, error);
+    const bool needed = message.role == "system" || message.role == "user";
+    if (needed && v.find("content").is_missing()) m.refuse(Kind::kMissing, "content", "is needed");
     messages.push_back(std::move(message));
   }
   return messages;

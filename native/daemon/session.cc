@@ -186,6 +186,11 @@ void Session::cancel(const CancelMessage& message, ProtocolError& error) {
     error = {error_code::kUnknownId, "no request of this session has this id", "id", message.id};
     return;
   }
+  if (found->second.ticket == 0) {
+    error = {error_code::kUnknownId, "only generations can be cancelled, and this is none", "id",
+             message.id};
+    return;
+  }
   hub_.parts_.desk.cancel(found->second.ticket);
   hub_.parts_.desk.pause(found->second.ticket, false);
 }

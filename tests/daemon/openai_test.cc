@@ -71,6 +71,8 @@ TEST(OpenAiRequest, NamesWhatItRefuses) {
   EXPECT_EQ(completion_param(R"("prompt":"x","suffix":"y")"), "suffix");
   EXPECT_EQ(completion_param(R"("prompt":["a","b","c"],"n":3)"), "n");
   EXPECT_EQ(completion_param(R"("prompt":"x","logprobs":true)"), "logprobs");
+  const auto silent = refusal(parse_chat_request(R"({"messages":[{"role":"user"}]})"));
+  EXPECT_EQ(silent.param, "messages[0].content");
   const auto missing = refusal(parse_chat_request("{}"));
   EXPECT_EQ(missing.param + missing.code, "messagesmissing_required_parameter");
   EXPECT_EQ(refusal(parse_chat_request("[]")).status, 400);

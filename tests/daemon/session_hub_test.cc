@@ -279,6 +279,8 @@ TEST_F(SessionHubTest, LoadsOnlyWhatIsListed) {
   client.say(R"({"type":"switch_backend","id":"s","backend":"reference"})");
   ASSERT_TRUE(settle([&] { return client.last("type") == "switched"; }));
   EXPECT_EQ(service.switched, "owl reference");
+  client.say(R"({"type":"cancel","id":"m"})");
+  EXPECT_EQ(client.last("code") + client.last("field"), "unknown_idid");
   client.say(R"({"type":"unload","id":"u","model":"owl2"})");
   ASSERT_TRUE(settle([&] { return client.last("type") == "unloaded"; }));
   EXPECT_THAT(served, ElementsAre());
