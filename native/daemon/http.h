@@ -117,7 +117,7 @@ struct NetOptions {
   size_t max_connections_per_address = 256;
   size_t max_unsent = size_t{1} << 20;  // of one connection; who writes more is cut off
   size_t max_frame = size_t{1} << 20;   // of a WebSocket message
-  double handshake_seconds = 10.0;      // TLS and a request's head
+  double handshake_seconds = 5.0;       // TLS and a request's head
   double body_seconds = 60.0;           // a request's body
   double idle_seconds = 120.0;          // between requests; a WebSocket that answers no ping
   double write_seconds = 30.0;          // in which a peer must take 4 KiB, or what there is

@@ -81,9 +81,22 @@ void WsConnection::open(const std::string& key, const std::string& protocol,
 void WsConnection::received(std::string_view bytes) {
   auto keep = shared_from_this();
   if (!over_) codec_->received(bytes.data(), bytes.size());
-  if (over_ || credit_ >= 0.0 || front_.options.requests_per_second <= 0.0) return;
+  if (over_ || !must_wait()) return;
   paused_ = true;
   wire_->pause(true);
+}
+
+// Too much came in its time, or its answers (pongs too) are not taken.
+bool WsConnection::must_wait() const {
+  const NetOptions& options = front_.options;
+  return (options.requests_per_second > 0.0 && credit_ < 0.0) ||
+         wire_->unsent() > options.max_unsent;
+}
+
+void WsConnection::read_on() {
+  if (!paused_ || must_wait()) return;
+  paused_ = false;
+  wire_->pause(false);
 }
 
 void WsConnection::count_incoming() {
@@ -150,6 +163,7 @@ void WsConnection::tell_closed() {
 }
 
 void WsConnection::written() {
+  if (!over_) read_on();
   if (over_ || !above_half_ || wire_->unsent() > front_.options.max_unsent / 2) return;
   auto keep = shared_from_this();
   above_half_ = false;
@@ -162,10 +176,7 @@ void WsConnection::tick(Clock::time_point now) {
   credit_ = std::min(options.requests_per_second * 2.0,
                      credit_ + seconds_between(credit_at_, now) * options.requests_per_second);
   credit_at_ = now;
-  if (paused_ && credit_ >= 0.0) {
-    paused_ = false;
-    wire_->pause(false);
-  }
+  read_on();
   if (closing_ && now > close_deadline_) {
     over_ = true;
     return wire_->finish();

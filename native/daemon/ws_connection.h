@@ -36,6 +36,8 @@ class WsConnection final : public WireUser, public std::enable_shared_from_this<
   void on_ended();
   void tell_closed();
   void count_incoming();
+  bool must_wait() const;
+  void read_on();
 
   Front& front_;
   std::shared_ptr<Wire> wire_;
