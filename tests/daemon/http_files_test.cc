@@ -229,7 +229,37 @@ TEST(ModelFiles, AnswersRanges) {
   std::string etag = part.header("ETag");
   EXPECT_EQ(server.ask(path, "Range: bytes=0-9\r\nIf-Range: " + etag + "\r\n").status, 206);
   EXPECT_EQ(server.ask(path, "Range: bytes=0-9\r\nIf-Range: \"other\"\r\n").status, 200);
+  EXPECT_EQ(server.ask(path, "Range: bytes=0-9\r\nIf-Range: W/" + etag + "\r\n").status, 200);
+  EXPECT_EQ(
+      server.ask(path, "Range: bytes=0-9\r\nIf-Range: Sun, 06 Nov 2094 08:49:37 GMT\r\n").status,
+      200);
+  EXPECT_EQ(server.ask("HEAD " + path.substr(4), "Range: bytes=0-9\r\n").status, 200);
+  for (const char* odd : {"bytes=5-4", "bytes=-", "bytes=--1", "bytes=0-0,1-1,0-9", "lines=0-1",
+                          "bytes=99999999999999999999-"}) {
+    Answer whole = server.ask(path, std::string("Range: ") + odd + "\r\n");
+    EXPECT_EQ(whole.status, 200) << odd;
+    EXPECT_EQ(whole.body.size(), shard.size()) << odd;
+  }
   EXPECT_EQ(server.ask(path, "Range: bytes=0-9, 20-29\r\n").status, 200);
+}
+
+TEST(ModelFiles, StaysInItsTable) {
+  TempDir dir;
+  std::filesystem::copy(model_folder(), dir / "model", std::filesystem::copy_options::recursive);
+  write_text(dir / "secret", "secret");
+  write_text(dir / "model/.secret", "secret");
+  std::filesystem::create_symlink("/etc/passwd", dir / "model/link");
+  FileServer server;
+  ASSERT_TRUE(server.models->add("draft", dir / "model").has_value());
+  for (const char* path : {"/.secret", "/link", "/../secret", "/../draft/link", "/shards/../link",
+                           "/./manifest.json/", "//manifest.json"}) {
+    EXPECT_EQ(server.ask("GET /models/draft" + std::string(path)).status, 404) << path;
+  }
+  for (const char* path : {"/..%2fsecret", "/%2e%2e%2f%2e%2e%2fsecret", "/..\\secret",
+                           "/manifest.json%00", "/../../../secret"}) {
+    EXPECT_EQ(server.ask("GET /models/draft" + std::string(path)).status, 400) << path;
+  }
+  EXPECT_EQ(server.ask("GET /models/draft/shards/../manifest.json").status, 200);
 }
 
 TEST(ModelFiles, AnswersForAnOtherHashNotAtAll) {

@@ -196,7 +196,8 @@ TEST(HttpRefusal, SlowHeadsAndBodies) {
   second.send(server.request("GET /api"));
   EXPECT_EQ(read_answer(second).status, 200);
   second.send("GET /a");
-  for (int i = 0; i < 10; ++i) {  // a byte now and then is no progress
+  EXPECT_EQ(server.ask("GET /api").body, "secret");  // nobody else waits for them
+  for (int i = 0; i < 10; ++i) {                     // a byte now and then is no progress
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     head.send("a");
     body.send("a");
@@ -206,6 +207,26 @@ TEST(HttpRefusal, SlowHeadsAndBodies) {
   EXPECT_TRUE(silent.ended(2));
   EXPECT_TRUE(head.ended(5));
   EXPECT_GE(server.stats().timeouts, 3u);
+}
+
+TEST(HttpRefusal, HeadsMayNotTakeLongByDefault) {
+  EXPECT_LE(NetOptions().handshake_seconds, 5.0);
+  static_assert(Clock::is_steady, "a clock that is set ends no connection");
+}
+
+TEST(HttpRefusal, HeadsWithoutEnd) {
+  GuardedServer server;
+  std::string many;
+  for (int i = 0; i < 10000; ++i) many += "X-" + std::to_string(i) + ": 1\r\n";
+  for (const std::string& fields : {many, "X: " + std::string(1 << 20, 'x')}) {
+    RawSocket socket = server.connect();
+    socket.send(server.request("GET /api", fields + "\r\n"));
+    std::string all = socket.take_rest();
+    EXPECT_THAT(all, testing::StartsWith("HTTP/1.1 431 "));
+    EXPECT_THAT(all, testing::HasSubstr("Connection: close"));
+    EXPECT_EQ(all.find("HTTP/1.1", 10), std::string::npos);
+  }
+  EXPECT_EQ(server.stats().malformed, 2u);
 }
 
 TEST(HttpRefusal, IdleConnectionsEnd) {

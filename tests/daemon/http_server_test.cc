@@ -288,6 +288,59 @@ TEST(HttpServer, RefusesAPortThatIsTaken) {
   EXPECT_THAT(second.error().message, HasSubstr("another daemon may run there"));
 }
 
+// The old one's connections may still be on their way out.
+TEST(HttpServer, TakesItsPortAgain) {
+  NetOptions options;
+  {
+    EchoServer first;
+    options.port = first.port();
+    RawSocket socket = first.connect();
+    socket.send(first.request("GET /echo", "Connection: close\r\n"));  // it closes first
+    EXPECT_EQ(read_answer(socket).status, 200);
+    EXPECT_TRUE(socket.ended());
+  }
+  auto second = HttpServer::create(options);
+  EXPECT_TRUE(second.has_value()) << second.error().message;
+}
+
+// An answer on another thread, a peer that leaves and the server's stop, all at once: whatever
+// comes first, on_close() is told at most once and never behind the answer's end.
+TEST(HttpServer, RacesToTheEnd) {
+  for (int round = 0; round < 30; ++round) {
+    LiveServer server;
+    std::atomic<int> closes = 0, ends = 0, late = 0;
+    std::promise<std::shared_ptr<HttpResponder>> asked;
+    server->add(route("GET", "/race", [&](const HttpRequest&, auto responder) {
+      responder->on_close([&] {
+        ++closes;
+        if (ends > 0) ++late;
+      });
+      asked.set_value(std::move(responder));
+    }));
+    server.start();
+    RawSocket socket = server.connect();
+    socket.send(server.request("GET /race"));
+    auto held = asked.get_future().get();
+    std::thread answering([&, held = std::move(held)]() mutable {
+      server->post([&, held] {
+        held->begin(200, {});
+        held->write("part");
+      });
+      server->post([&, held = std::move(held)] {
+        held->end();
+        ++ends;
+      });
+    });
+    std::thread leaving([&] { socket.close(); });
+    if (round % 2 == 0) server.stop(0.02);
+    answering.join();
+    leaving.join();
+    server.stop(0.02);
+    EXPECT_LE(closes, 1);
+    EXPECT_EQ(late, 0);
+  }
+}
+
 TEST(HttpServer, TellsOfEachAnswer) {
   NetOptions options;
   options.token = "secret-token";

@@ -213,6 +213,24 @@ TEST(WebSocket, SlowsDownFloods) {
   sender.join();
 }
 
+// No rate stops these pings; what is unsent does, and then the time in which it must be taken.
+TEST(WebSocket, PingsThatNobodyReadsTheAnswersOf) {
+  NetOptions options;
+  options.requests_per_second = 0;
+  options.write_seconds = 0.3;
+  ScriptedServer server(options);
+  WsClient client(server, 4096);
+  std::string flood;
+  for (int i = 0; i < 1000; ++i) flood += frame_text(kPing, std::string(125, 'p'));
+  const size_t before = resident_bytes();
+  int sent = 0;
+  while (sent < 2000 && client.socket().send(flood)) ++sent;
+  EXPECT_LT(sent, 2000);
+  EXPECT_TRUE(server.closed());
+  EXPECT_EQ(server.stats().slow_readers, 1u);
+  EXPECT_LT(resident_bytes(), before + (size_t{32} << 20));
+}
+
 TEST(WebSocket, IdleConnectionsAreCheap) {
   NetOptions options;
   options.requests_per_second = 0;
