@@ -29,15 +29,18 @@ struct Heard {
 class Daemon {
  public:
   explicit Daemon(Service& service) : desk_(*server_, service, metrics_), hub_(parts(service), {}) {
-    server_->add_websocket("/ws", std::string(kProtocolName),
-                           [this](const HttpRequest& request) { return hub_.connect(request.peer); });
+    server_->add_websocket("/ws", std::string(kProtocolName), [this](const HttpRequest& request) {
+      return hub_.connect(request.peer);
+    });
     server_.start();
   }
   ~Daemon() { server_.stop(1.0); }
   const LiveServer& server() const { return server_; }
 
  private:
-  HubParts parts(Service& service) { return {*server_, desk_, service, catalogue_, metrics_, log_}; }
+  HubParts parts(Service& service) {
+    return {*server_, desk_, service, catalogue_, metrics_, log_};
+  }
 
   static NetOptions options() {
     NetOptions options;
