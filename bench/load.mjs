@@ -84,15 +84,17 @@ async function streams(n) {
   const daemon = await start(['--parallel', String(Math.max(8, n))]);
   const sockets = await Promise.all(Array.from({ length: n }, () => connect(daemon)));
   const ask = (max) => Promise.all(sockets.map((s, i) =>
-    generate(s, { prompt, ignore_eos: true, max_tokens: max, sampling: { temperature: 0.8 }, seed: i })));
+    generate(s, { prompt, ignore_eos: true, max_tokens: max, sampling: { temperature: 0 }, seed: i })));
   await ask(16);
   const before = await metrics(daemon);
   const runs = [];
   for (let r = 0; r < repeat; ++r) {
+    const alone = bench();  // beside each run: the machine's speed changes by the minute
     const answers = await ask(tokens);
     const first = Math.min(...answers.map((a) => a.first)), last = Math.max(...answers.map((a) => a.ended));
+    const total = answers.reduce((sum, a) => sum + a.tokens - 1, 0) / (last - first);
     runs.push({
-      total: answers.reduce((sum, a) => sum + a.tokens - 1, 0) / (last - first),
+      total, alone, ratio: total / alone,
       each: median(answers.map((a) => (a.tokens - 1) / (a.ended - a.first))),
       wait: median(answers.map((a) => a.first - a.begun)),
     });
@@ -101,12 +103,12 @@ async function streams(n) {
   await stop(daemon);
   const middle = (what) => median(runs.map((r) => r[what]));
   const delivery = (q) => quantile(text, 'lamina_token_delivery_seconds', q, before) * 1000;
-  return { n, total: middle('total'), each: middle('each'), wait: middle('wait') * 1000, p50: delivery(0.5), p99: delivery(0.99) };
+  return { n, total: middle('total'), each: middle('each'), alone: middle('alone'), ratio: middle('ratio'), wait: middle('wait') * 1000, p50: delivery(0.5), p99: delivery(0.99) };
 }
 
 function bench() {
   const rows = JSON.parse(execFileSync(flags.lamina,
-    ['bench', ...model, '-p', '0', '-n', String(tokens), '-r', String(repeat), '-t', flags.threads, '-o', 'json'],
+    ['bench', ...model, '-p', '0', '-n', String(tokens), '-r', '1', '-t', flags.threads, '-o', 'json'],
     { stdio: ['ignore', 'pipe', 'ignore'] }));
   return rows.find((row) => row.n_gen > 0).avg_ts;
 }
@@ -172,7 +174,7 @@ async function peer(n) {
     }
     const one = async (max) => {
       const answer = { begun: now(), tokens: 0 };
-      const response = await fetch(`http://127.0.0.1:${port}/completion`, { method: 'POST', body: JSON.stringify({ prompt, n_predict: max, ignore_eos: true, stream: true }) });
+      const response = await fetch(`http://127.0.0.1:${port}/completion`, { method: 'POST', body: JSON.stringify({ prompt, n_predict: max, ignore_eos: true, stream: true, temperature: 0 }) });
       for await (const part of response.body) {
         answer.first ??= now();
         answer.tokens += Buffer.from(part).toString().split('data: ').length - 1;
@@ -194,13 +196,11 @@ async function peer(n) {
 }
 
 const number = (x) => x.toFixed(x < 10 ? 2 : x < 100 ? 1 : 0);
-const alone = bench();
-console.log(`\`lamina bench\`, one stream: ${number(alone)} tokens/s\n`);
-console.log('| streams | tokens/s in all | each | against bench | first token ms | computed to written, p50 ms | p99 ms |' + (flags.peer ? ' llama.cpp in all |' : ''));
-console.log('|---|---|---|---|---|---|---|' + (flags.peer ? '---|' : ''));
+console.log('| streams | `lamina bench` | tokens/s in all | each | against bench | first token ms | computed to written, p50 ms | p99 ms |' + (flags.peer ? ' llama.cpp in all |' : ''));
+console.log('|---|---|---|---|---|---|---|---|' + (flags.peer ? '---|' : ''));
 for (const n of flags.streams.split(',').map(Number)) {
   const r = await streams(n);
-  const row = [n, number(r.total), number(r.each), `${number(r.total / alone)}x`, number(r.wait), `< ${r.p50}`, `< ${r.p99}`];
+  const row = [n, number(r.alone), number(r.total), number(r.each), `${number(r.ratio)}x`, number(r.wait), `< ${r.p50}`, `< ${r.p99}`];
   if (flags.peer) row.push(number(await peer(n)));
   console.log(`| ${row.join(' | ')} |`);
 }
