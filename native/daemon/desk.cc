@@ -3,10 +3,21 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 #include "native/daemon/metrics.h"
 
 namespace lamina::daemon {
+
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+// Tokens that follow each other faster than this are delivered so often and no oftener: waking the
+// loop and the reader takes longer than computing a token of a small model.
+constexpr auto kTurn = std::chrono::milliseconds(2);
+
+}  // namespace
 
 // Written by compute threads, emptied by the loop. One posted task empties it, however much has
 // come in by then: that is what joins tokens of one turn.
@@ -14,7 +25,7 @@ struct Desk::Inbox {
   std::mutex mutex;
   std::vector<std::pair<Ticket, GenerationEvent>> events;
   std::vector<std::pair<Ticket, GenerationId>> admitted;
-  bool posted = false;
+  bool posted = false;  // the loop will look without being woken
   EventLoop* loop = nullptr;
   Desk* desk = nullptr;  // null once it is gone; read on the loop's thread only
 
@@ -85,7 +96,10 @@ void Desk::deliver() {
     const std::lock_guard lock(inbox_->mutex);
     events.swap(inbox_->events);
     admitted_now.swap(inbox_->admitted);
-    inbox_->posted = false;
+    const Clock::time_point now = Clock::now();
+    const bool soon = !events.empty() && now - std::exchange(delivered_, now) < kTurn;
+    inbox_->posted = soon;
+    if (soon) look_again();
   }
   for (const auto& [ticket, id] : admitted_now) admitted(ticket, id);
   std::ranges::stable_sort(events, {}, [](const auto& e) { return e.first; });
@@ -105,6 +119,12 @@ void Desk::deliver() {
     if (last == Kind::kDone || last == Kind::kFailed) open_.erase(found);
     on_events(batch);
   }
+}
+
+void Desk::look_again() {
+  inbox_->loop->after(std::chrono::duration<double>(kTurn).count(), [inbox = inbox_] {
+    if (inbox->desk != nullptr) inbox->desk->deliver();
+  });
 }
 
 void Desk::count(const GenerationEvent& event) {

@@ -4,6 +4,7 @@
 // time.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -24,7 +25,8 @@ using Ticket = uint64_t;  // of one submitted generation; 0 is none
 // Used on the loop's thread. Destroyed after the loop has ended and before the service is.
 class Desk {
  public:
-  // What happened since the last turn of the loop, in order.
+  // What happened since it was last called, in order; up to a few milliseconds are joined where
+  // tokens come faster.
   using OnEvents = std::function<void(std::span<const GenerationEvent>)>;
 
   Desk(EventLoop& loop, Service& service, Metrics& metrics);
@@ -51,6 +53,7 @@ class Desk {
   };
 
   void deliver();
+  void look_again();  // delivers in a while, without a compute thread's waking the loop
   void admitted(Ticket ticket, GenerationId id);
   void count(const GenerationEvent& event);
 
@@ -59,6 +62,7 @@ class Desk {
   std::shared_ptr<Inbox> inbox_;
   std::unordered_map<Ticket, Open> open_;
   Ticket last_ = 0;
+  std::chrono::steady_clock::time_point delivered_{};  // when events last were
   Worker submissions_, errands_;
 };
 

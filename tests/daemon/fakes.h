@@ -18,12 +18,15 @@ namespace lamina::daemon {
 
 class FakeLoop : public EventLoop {
  public:
+  bool keep_turns = false;  // waits of a few milliseconds need pass() too
+
   void post(std::function<void()> task) override {
     const std::lock_guard lock(mutex_);
     tasks_.push_back(std::move(task));
     changed_.notify_all();
   }
   void after(double seconds, std::function<void()> task) override {
+    if (seconds < 0.01 && !keep_turns) return post(std::move(task));
     timers_.emplace(now_ + seconds, std::move(task));
   }
   // Runs until `done`, waiting for posts from other threads; false after ten seconds.

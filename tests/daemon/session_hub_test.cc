@@ -136,6 +136,31 @@ TEST_F(SessionHubTest, CancelReachesTheServiceHoweverEarly) {
   EXPECT_EQ(client.last("finish"), "cancelled");
 }
 
+// What is quick here is quick by the clock, so it may take a few attempts on a busy machine.
+TEST_F(SessionHubTest, QuickTokensShareAFrame) {
+  loop.keep_turns = true;
+  Client client = hello();
+  const GenerationId id = generate(client, "a");
+  service.start(id);
+  bool joined = false;
+  for (int i = 0; i < 1000 && !joined; ++i) {
+    loop.pass(1.0);
+    loop.run_posted();
+    service.token(id, 1, "one ");
+    loop.run_posted();
+    const size_t before = client.peer->frames.size();
+    service.token(id, 2, "two ");
+    service.token(id, 3, "three ");
+    loop.run_posted();
+    const bool waits = client.peer->frames.size() == before;
+    loop.pass(0.002);
+    ASSERT_EQ(client.peer->frames.size(), before + 1);
+    ASSERT_EQ(client.last("text"), "two three ");
+    joined = waits;
+  }
+  EXPECT_TRUE(joined);
+}
+
 TEST_F(SessionHubTest, ResumesWithNothingLostOrDoubled) {
   Client first = hello();
   const std::string session = first.last("session");
