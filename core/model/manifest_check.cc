@@ -132,7 +132,7 @@ class Checker {
       return fail("layers", "has " + std::to_string(m_.layers.size()) + " entries for " +
                                 std::to_string(m_.config.n_layers) + " layers");
     }
-    std::map<std::string_view, std::string> precision;
+    std::map<std::string, std::string> precision;
     for (const TensorEntry& t : m_.tensors) {
       precision[t.name] = precision_name(t.shape.dtype, t.shape.group);
     }
