@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Compiles the CPU kernels and their tests to WebAssembly, once for SIMD128 and once with relaxed
 # SIMD beside it, and runs them in Node. Prints "skipped: why" for what cannot be run here.
-#   tests/cross/wasm.sh [BUILD_FOLDER]      default: build/wasm
+#   tests/cross/wasm.sh [BUILD_FOLDER]      default: build/wasm-tests
 #   NODE=/path/to/node tests/cross/wasm.sh  default: tools/node.sh's; before Node 22: no relaxed SIMD
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tools/packages.sh
 
-build=${1:-build/wasm}
+build=${1:-build/wasm-tests}
 node=${NODE:-$(tools/node.sh || echo node)}
 
 skip() {
