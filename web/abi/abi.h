@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the parts of the interface share: objects behind the pointers, errors and results.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/json.h"
+#include "core/engine/engine.h"
+#include "core/model/chat_template.h"
+#include "core/model/tokenizer.h"
+#include "web/abi/lamina_abi.h"
+#include "web/abi/shard_store.h"
+
+namespace lamina::abi {
+
+struct Model {
+  Model(Manifest m, Tokenizer t) : manifest(std::move(m)), tokenizer(std::move(t)), shards(&manifest) {}
+
+  Manifest manifest;
+  Tokenizer tokenizer;
+  std::optional<ChatTemplate> chat;
+  ShardStore shards;
+};
+
+struct Engine {
+  Model* model;
+  WeightMap weights;
+  std::unique_ptr<lamina::Engine> engine;
+  bool remote = false;
+};
+
+struct Session {
+  Engine* engine;
+  AtLimit at_limit;
+  lamina::Session session;
+  std::vector<int32_t> prompt;  // what set_prompt was given, and the options with it
+  std::string options;
+};
+
+// The module's result buffers.
+struct Results {
+  Error error{Code::kInvalidArgument, ""};
+  std::string text;
+  std::vector<int32_t> ints;
+  std::vector<float> floats;
+  std::vector<uint16_t> halves;
+  std::vector<EventView> events;
+  std::deque<std::string> event_texts;
+};
+Results& results();
+
+// Keeps the error and gives `value`, for the call to return.
+template <typename T>
+T fail(const Error& error, T value) {
+  results().error = error;
+  return value;
+}
+
+void clear_events();
+void add_event(int32_t session, TokenEvent event);
+int32_t give_text(std::string text);  // 1
+
+inline std::string_view view(const char* text, uint32_t bytes) { return {text, bytes}; }
+
+// Options from JavaScript: an object, or nothing at all. Whatever is wrong with them is
+// kInvalidArgument.
+Result<std::unique_ptr<JsonDocument>> parse_options(std::string_view json, std::string_view what);
+
+Result<EngineOptions> engine_options(const JsonValue& options, const ModelConfig& config);
+Result<AnswerOptions> answer_options(const JsonValue& options);
+
+// A backend whose work is done elsewhere.
+std::unique_ptr<Backend> make_remote_backend();
+
+}  // namespace lamina::abi

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model's shards in the module's memory. A shard of whole tensors is written where it stays; one
+// that holds parts of a tensor is written to memory that goes when the parts are in their place.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/model/manifest.h"
+#include "core/model/weights.h"
+
+namespace lamina::abi {
+
+class ShardStore {
+ public:
+  // The manifest, checked, outlives this and does not move.
+  explicit ShardStore(const Manifest* manifest);
+
+  // Memory for the shard's bytes, the same until done(). kOutOfMemory names the shard.
+  Result<std::byte*> target(size_t index);
+  // The bytes are there, and they are the right ones. kInvalidArgument: target() was not asked.
+  Result<void> done(size_t index);
+
+  bool complete() const { return missing_ == 0; }
+  size_t missing() const { return missing_; }
+  // Views of all tensors. REQUIRES: complete().
+  WeightMap weights() const;
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const;
+  };
+  using Memory = std::unique_ptr<std::byte, Free>;
+  struct Shard {
+    Memory memory;
+    bool has_parts = false;  // of tensors that lie in several shards
+    bool done = false;
+  };
+  static Memory allocate(uint64_t bytes);
+  Result<void> place_parts(size_t index);
+
+  const Manifest* manifest_;
+  std::vector<Shard> shards_;
+  std::vector<Memory> tensors_;  // by tensor; null where it lies in its shard
+  size_t missing_;
+};
+
+}  // namespace lamina::abi
