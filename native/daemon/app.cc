@@ -15,6 +15,7 @@
 #include "native/daemon/worker.h"
 #include "native/platform/memory_facts.h"
 #include "native/platform/signals.h"
+#include "native/platform/thread_turns.h"
 
 namespace lamina::daemon {
 namespace {
@@ -216,6 +217,7 @@ void App::run(const std::function<void(const ServeFacts&)>& ready) {
   ServeFacts facts{url_of(config_.net, server_->port()), service_->status()};
   log_.info("listening", {{"url", facts.url}});
   server_->post([&ready, facts] { ready(facts); });
+  ask_for_short_turns();
   server_->run();
   drainer_ = nullptr;
 }

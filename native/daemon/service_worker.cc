@@ -205,6 +205,8 @@ void ServiceWorker::run() {
     busy = scheduler_->step(prompt_rows_);
     if (busy) adapt_prompt_rows(seconds(start, Clock::now()));
     publish();
+    // Where compute threads have all CPUs, who delivers tokens has its turn now and not a tick later.
+    if (busy) std::this_thread::yield();
   }
   scheduler_->fail_all(stopped_error());
   publish();
