@@ -9,4 +9,4 @@ kept=${XDG_CACHE_HOME:-$HOME/.cache}/lamina/bench-load
 mkdir -p "$kept"
 cp "$here/../tests/e2e/daemon/"{package.json,package-lock.json,.npmrc} "$here/load.mjs" "$kept/"
 [ -d "$kept/node_modules/ws" ] || (cd "$kept" && npm ci --silent)
-exec node "$kept/load.mjs" --lamina "$lamina" "$@"
+exec "$("$here/../tools/node.sh")" "$kept/load.mjs" --lamina "$lamina" "$@"
