@@ -206,4 +206,20 @@ void Fields::refuse_others() {
   }
 }
 
+std::vector<int32_t> read_token_ids(Fields& f, const std::string& name, JsonValue list) {
+  std::vector<int32_t> ids;
+  if (list.size() == 0) f.refuse(Kind::kOutOfRange, name, "must have a token at least");
+  for (JsonValue v = list.first_child(); !v.is_missing() && f.ok(); v = v.next_sibling()) {
+    const std::string at = name + "[" + std::to_string(ids.size()) + "]";
+    if (!v.is_int()) {
+      f.refuse(Kind::kWrongKind, at, "must be a token id, which is a whole number");
+    } else if (v.as_int() < 0 || v.as_int() > INT32_MAX) {
+      f.refuse(Kind::kOutOfRange, at, "must be a token id of the model's vocabulary");
+    } else {
+      ids.push_back(static_cast<int32_t>(v.as_int()));
+    }
+  }
+  return ids;
+}
+
 }  // namespace lamina::daemon

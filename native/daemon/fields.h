@@ -64,4 +64,7 @@ class Fields {
 
 std::string_view kind_text(JsonKind kind);  // "a string", "null"
 
+// Token ids, one at least, of the list `name`; the upper limit is the vocabulary's.
+std::vector<int32_t> read_token_ids(Fields& f, const std::string& name, JsonValue list);
+
 }  // namespace lamina::daemon

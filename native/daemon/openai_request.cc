@@ -203,29 +203,13 @@ struct Prompt {
   std::vector<int32_t> ids;
 };
 
-std::vector<int32_t> read_ids(Fields& f, const std::string& name, JsonValue list) {
-  std::vector<int32_t> ids;
-  if (list.size() == 0) f.refuse(Kind::kOutOfRange, name, "must have a token at least");
-  for (JsonValue v = list.first_child(); !v.is_missing() && f.ok(); v = v.next_sibling()) {
-    const std::string at = name + "[" + std::to_string(ids.size()) + "]";
-    if (!v.is_int()) {
-      f.refuse(Kind::kWrongKind, at, "must be a token id, which is a whole number");
-    } else if (v.as_int() < 0 || v.as_int() > INT32_MAX) {
-      f.refuse(Kind::kOutOfRange, at, "must be a token id of the model's vocabulary");
-    } else {
-      ids.push_back(static_cast<int32_t>(v.as_int()));
-    }
-  }
-  return ids;
-}
-
 // A text, tokens, or a list of either.
 std::vector<Prompt> read_prompts(Fields& f) {
   const std::optional<JsonValue> prompt = f.any("prompt");
   if (!prompt) return {{}};
   if (!prompt->is_array()) return {{f.text("prompt", 0, kAnyBytes).value_or(""), {}}};
   const JsonValue first = prompt->first_child();
-  if (first.is_number()) return {{"", read_ids(f, "prompt", *prompt)}};
+  if (first.is_number()) return {{"", read_token_ids(f, "prompt", *prompt)}};
   std::vector<Prompt> prompts;
   if (!first.is_array()) {
     const auto texts = f.texts("prompt", 1, kMaxChoices, 0, kAnyBytes);
@@ -238,7 +222,7 @@ std::vector<Prompt> read_prompts(Fields& f) {
   for (JsonValue v = first; !v.is_missing() && f.ok(); v = v.next_sibling()) {
     const std::string at = "prompt[" + std::to_string(prompts.size()) + "]";
     if (!v.is_array()) f.refuse(Kind::kWrongKind, at, "must be token ids like the one before it");
-    prompts.push_back({"", read_ids(f, at, v)});
+    prompts.push_back({"", read_token_ids(f, at, v)});
   }
   return prompts;
 }

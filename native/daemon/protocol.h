@@ -23,6 +23,7 @@ struct ProtocolLimits {
   static constexpr size_t kIdBytes = 64;
   static constexpr size_t kNameBytes = 256;  // of a model, a backend, a client
   static constexpr size_t kMessages = 10000;
+  static constexpr size_t kPromptIds = 100000;
   static constexpr size_t kStops = 16;
   static constexpr size_t kStopBytes = 256;
   static constexpr size_t kBiases = 4096;

@@ -123,9 +123,16 @@ void parse_sampling(JsonValue object, SamplingParams& params, FieldError& error)
 void parse_prompt(Fields& f, GenerateRequest& request, FieldError& error) {
   const std::optional<JsonValue> messages = f.array("messages", 1, Limits::kMessages);
   const std::optional<std::string> prompt = f.text("prompt", 0, kAnyBytes);
+  const std::optional<JsonValue> ids = f.array("prompt_ids", 1, Limits::kPromptIds);
   if (messages && prompt) f.refuse(Kind::kWrongKind, "prompt", "and messages exclude each other");
-  if (!messages && !prompt) f.refuse(Kind::kMissing, "messages", "or prompt is needed");
+  if (ids && (messages || prompt)) {
+    f.refuse(Kind::kWrongKind, "prompt_ids", "and messages or prompt exclude each other");
+  }
+  if (!messages && !prompt && !ids) {
+    f.refuse(Kind::kMissing, "messages", "or prompt or prompt_ids is needed");
+  }
   if (messages) request.messages = parse_messages(*messages, error);
+  if (ids) request.prompt_ids = read_token_ids(f, "prompt_ids", *ids);
   request.prompt = prompt.value_or("");
 }
 
