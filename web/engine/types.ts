@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the engine's users meet beside OpenAI's shapes.
+
+import type { LaminaError } from './errors.ts';
+
+/** Where tokens are computed. */
+export type EngineKind = 'webgpu' | 'wasm' | 'daemon';
+
+export interface DaemonAddress {
+  /** "http://127.0.0.1:7777", or with https, ws, wss. Default: where the page comes from. */
+  url?: string;
+  /** As `lamina serve` prints it after #token=. */
+  token?: string;
+}
+
+export interface Progress {
+  /** "plan", "download", "verify", "upload", "prepare", "connect", "ready", "recover" */
+  stage: string;
+  /** Bytes, where the stage moves any, else steps. */
+  loaded: number;
+  total: number;
+  /** Bytes per second, of the last second or so; 0 when not known. */
+  rate: number;
+}
+
+/** Something changed that a user should see: a fallback, a lost device, a reconnect. */
+export interface Notice {
+  text: string;
+  /** What made it so. */
+  cause?: LaminaError;
+}
+
+/** Bytes. */
+export interface MemoryUse {
+  weights: number;
+  kv: number;
+  activations: number;
+}
+
+export interface ModelPlan {
+  model: string;
+  engine: EngineKind;
+  /** What is still to download; shards that are stored already are not counted. */
+  downloadBytes: number;
+  storedBytes: number;
+  memory: MemoryUse;
+  totalBytes: number;
+  contextSize: number;
+  fits: boolean;
+  /** Why it fits or not, with the numbers. */
+  reason: string;
+}
+
+export interface Fallback {
+  from: EngineKind;
+  to: EngineKind;
+  reason: string;
+}
+
+export interface EngineInfo {
+  engine: EngineKind;
+  /** The model's name. */
+  model: string;
+  /** "relaxed-SIMD, 4 threads", a GPU's name, the daemon's device. */
+  device: string;
+  /** Why this engine computes, in one line. */
+  reason: string;
+  fallbacks: Fallback[];
+  contextSize: number;
+  threads: number;
+  memory: MemoryUse;
+  /** What would make it faster, if anything: missing COOP and COEP, no relaxed SIMD. */
+  hints: string[];
+}
+
+/** Which signers are believed: "ed25519:…" keys. Empty or absent: hashes only. */
+export interface Trust {
+  keys?: string[];
+  requireSignature?: boolean;
+}
+
+export interface EngineOptions {
+  /** URL of a model folder or its manifest.json; for the daemon, a model's name (or nothing). */
+  model?: string;
+  /** Default auto: webgpu where adapter and self-test are good, else wasm, with the reason told. */
+  engine?: 'auto' | EngineKind;
+  daemon?: DaemonAddress;
+  /** Of the WASM engine; default: half the cores, 1 where memory cannot be shared. */
+  threads?: number;
+  /** Positions; default: the model's, at most 4096. */
+  contextSize?: number;
+  /** Bytes that weights, KV cache and activations may take. */
+  memoryBudget?: number;
+  trust?: Trust;
+  onProgress?: (progress: Progress) => void;
+  onNotice?: (notice: Notice) => void;
+  /** Ends createEngine(); not the engine that it made. */
+  signal?: AbortSignal;
+  /** Where the .wasm files lie when the bundler moved them; default: beside this module. */
+  assets?: string;
+}
+
+export interface CallOptions {
+  signal?: AbortSignal;
+}
