@@ -74,6 +74,8 @@ export class Wire {
   down = false;
   /** Cuts each time the daemon has said so many bytes more. */
   cutEvery = Infinity;
+  /** How long it is down after such a cut, ms; then it is the only one. */
+  downFor = 0;
   private said = 0;
 
   private constructor(target: number) {
@@ -119,7 +121,14 @@ export class Wire {
       this.said += bytes.length;
       if (this.said < this.cutEvery) return;
       this.said = 0;
-      setImmediate(() => this.cut());
+      setImmediate(() => {
+        if (this.downFor > 0) {
+          this.down = true;
+          this.cutEvery = Infinity; // once
+          setTimeout(() => (this.down = false), this.downFor);
+        }
+        this.cut();
+      });
     });
     far.on('close', () => socket.destroy());
     socket.on('close', () => far.destroy());
