@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "core/base/json.h"
+#include "core/engine/graph_json.h"
 #include "core/engine/llama.h"
 #include "native/cli/cli.h"
 #include "native/cli/flags.h"
@@ -148,7 +149,10 @@ Result<ExitCode> run(Console& console, const Options& o) {
   const Result<OpenedManifest> opened = open_manifest(choice.directory, trust);
   if (!opened) return as_folder_error(opened.error());
   std::string out;
-  if (o.graph) {
+  if (o.graph && o.json) {
+    LAMINA_ASSIGN(out, graph_json(opened->manifest, opened->manifest.config.max_positions));
+    out += "\n";
+  } else if (o.graph) {
     LAMINA_ASSIGN(out, graph_text(opened->manifest));
   } else if (o.json) {
     out = as_json(*opened, choice.directory, o.tensors) + "\n";
@@ -170,11 +174,11 @@ void add_inspect(Cli& cli) {
   auto options = std::make_shared<Options>();
   add_model_flags(verb, options->model, true);
   verb.option_defaults()->group("What to show");
-  switch_flag(verb, "--tensors", options->tensors, "Every tensor: name, precision, shape, shard");
-  CLI::Option* graph =
-      switch_flag(verb, "--graph", options->graph, "The forward step, one op a line");
-  switch_flag(verb, "--json", options->json, "A JSON object; with --tensors they are in it")
-      ->excludes(graph);
+  CLI::Option* tensors =
+      switch_flag(verb, "--tensors", options->tensors, "Every tensor: name, precision, shape, shard");
+  switch_flag(verb, "--graph", options->graph, "The forward step, one op a line")->excludes(tensors);
+  switch_flag(verb, "--json", options->json,
+              "A JSON object; with --tensors they are in it; with --graph the table that outside engines run");
   cli.on_run(verb, [&cli, options] { return run(cli.console(), *options); });
 }
 

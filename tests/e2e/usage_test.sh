@@ -75,7 +75,7 @@ wrong "outside the vocabulary" logits --ids 99999999 -o x
 wrong "file is required" perplexity
 wrong "SRC is required" convert
 wrong "not one of bash, zsh, fish" completion tcsh
-wrong "excludes" inspect --graph --json
+wrong "excludes" inspect --graph --tensors
 wrong "nothing to measure" bench -p 0 -n 0
 wrong "-p 'x'" bench -p x
 
