@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// out = softmax(q K^T / sqrt(HEAD_DIM)) V over the positions 0 .. kv_index of a row, for HEADS query
+// heads that share a key/value head; online softmax (Milakov and Gimelshein, 2018) over chunks of THREADS
+// positions, split over workgroups where few rows would leave the device idle (Dao et al.,
+// "Flash-Decoding", 2023).
+//
+// Workgroup (query heads, row, split). With one split, out is [rows][OUT_STRIDE]. With more, WebGPU having
+// no order between workgroups of a dispatch, the op that reads out merges: out then is [row][split]
+// [OUT_STRIDE] of weighted sums and, from OUT_STATS_AT pairs on, [row][split][N_HEADS] of largest score and
+// sum of weights. Bindings: 0 x, 1 out_rows, 2 head, 5 keys.
+//!include "common.wgsl"
+@group(0) @binding(0) var<storage, read> x: array<f32>;               // q: [rows][X_STRIDE]
+@group(0) @binding(1) var<storage, read_write> out_rows: array<f32>;
+@group(0) @binding(2) var<storage, read> head: array<u32>;
+@group(0) @binding(5) var<storage, read> keys: array<vec4<u32>>;      // of this layer, see kv.wgsl
+//!include "lanes.wgsl"
+//!include "kv.wgsl"
+
+const GROUP_HEADS = N_HEADS / N_KV_HEADS;  // that share a key/value head
+const QUADS = KV_DIM / 4u;
+const STRIPES = max(THREADS / QUADS, 1u);  // positions worked on at a time
+const QUADS_EACH = (QUADS + THREADS - 1u) / THREADS;
+
+var<workgroup> q: array<f32, HEADS * KV_DIM>;
+var<workgroup> score: array<f32, HEADS * THREADS>;
+var<workgroup> largest: array<f32, HEADS>;
+var<workgroup> total: array<f32, HEADS>;
+var<workgroup> rescale: array<f32, HEADS>;
+var<workgroup> stripes: array<vec4<f32>, STRIPES * QUADS>;
+
+fn query4(i: u32) -> vec4<f32> { return vec4<f32>(q[i], q[i + 1u], q[i + 2u], q[i + 3u]); }
+
+// Four neighbouring elements, from element index `at` on.
+//!if KV_WORDS
+const KEY_WORDS4 = KV_DIM / 4u;
+fn quad(at: u32) -> vec4<f32> { return bitcast<vec4<f32>>(keys[at / 4u]); }
+//!else
+const KEY_WORDS4 = KV_DIM / 8u;
+fn quad(at: u32) -> vec4<f32> {
+  let word = keys[at / 8u];
+  let half = select(word.xy, word.zw, at % 8u != 0u);
+  return vec4<f32>(unpack2x16float(half.x), unpack2x16float(half.y));
+}
+//!end
+
+fn scores_of(pages_at: u32, kv_head: u32, position: u32, end: u32, tid: u32) {
+  var s: array<f32, HEADS>;
+  if (position < end) {
+    let at = kv_at(pages_at, position, kv_head);
+    for (var w = 0u; w < KEY_WORDS4; w++) {
+//!if KV_WORDS
+      let a = bitcast<vec4<f32>>(keys[at / 4u + w]);
+      for (var g = 0u; g < HEADS; g++) { s[g] += dot(a, query4(g * KV_DIM + 4u * w)); }
+//!else
+      let key = keys[at / 8u + w];
+      let a = vec4<f32>(unpack2x16float(key.x), unpack2x16float(key.y));
+      let b = vec4<f32>(unpack2x16float(key.z), unpack2x16float(key.w));
+      for (var g = 0u; g < HEADS; g++) {
+        s[g] += dot(a, query4(g * KV_DIM + 8u * w)) + dot(b, query4(g * KV_DIM + 8u * w + 4u));
+      }
+//!end
+    }
+  }
+  for (var g = 0u; g < HEADS; g++) { score[g * THREADS + tid] = select(-1e30, s[g], position < end); }
+}
+
+// Scores of the chunk to weights; LANES threads take a head at a time.
+fn soften(tid: u32) {
+  for (var first = 0u; first < HEADS; first += LANE_GROUPS) {
+    let g = min(first + tid / LANES, HEADS - 1u);
+    let mine = first + tid / LANES < HEADS;
+    var most = largest[g];
+    let before = most;
+    for (var i = tid % LANES; i < THREADS; i += LANES) { most = max(most, score[g * THREADS + i]); }
+    most = lane_max(most, tid);
+    var sum = 0.0;
+    for (var i = tid % LANES; i < THREADS; i += LANES) {
+      let s = score[g * THREADS + i];
+      let e = select(exp(s - most), 0.0, s <= -1e30);
+      if (mine) { score[g * THREADS + i] = e; }
+      sum += e;
+    }
+    sum = lane_sum(sum, tid);
+    if (mine && tid % LANES == 0u) {
+      let factor = exp(before - most);
+      rescale[g] = factor;
+      total[g] = total[g] * factor + sum;
+      largest[g] = most;
+    }
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let first_head = wg.x * HEADS;
+  let row = wg.y;
+  let split = wg.z;
+  let kv_head = first_head / GROUP_HEADS;
+  let positions = row_kv_index(row) + 1u;
+  let begin = split * head[3];
+  if (row >= n_rows() || begin >= positions) { return; }
+  let end = min(positions, begin + head[3]);
+  let pages_at = row_pages_at(row);
+  for (var i = tid; i < HEADS * KV_DIM; i += THREADS) {
+    let g = i / KV_DIM;
+    let d = i % KV_DIM;
+    q[i] = 0.0;
+    if (d < HEAD_DIM) { q[i] = x[row * X_STRIDE + (first_head + g) * HEAD_DIM + d] * SCALE; }
+  }
+  for (var g = tid; g < HEADS; g += THREADS) {
+    largest[g] = -1e30;
+    total[g] = 0.0;
+  }
+  workgroupBarrier();
+
+  let stripe = tid / QUADS;
+  var acc: array<vec4<f32>, HEADS * QUADS_EACH>;
+  for (var chunk = begin; chunk < end; chunk += THREADS) {
+    scores_of(pages_at, kv_head, chunk + tid, end, tid);
+    workgroupBarrier();
+    soften(tid);
+    workgroupBarrier();
+    for (var g = 0u; g < HEADS; g++) {
+      for (var j = 0u; j < QUADS_EACH; j++) { acc[g * QUADS_EACH + j] *= rescale[g]; }
+    }
+    let n = min(THREADS, end - chunk);
+    if (stripe < STRIPES) {
+      for (var i = stripe; i < n; i += STRIPES) {
+        let at = VALUES_AT + kv_at(pages_at, chunk + i, kv_head);
+        for (var j = 0u; j < QUADS_EACH; j++) {
+          let quad_at = tid % QUADS + j * THREADS;
+          if (quad_at < QUADS) {
+            let v = quad(at + 4u * quad_at);
+            for (var g = 0u; g < HEADS; g++) { acc[g * QUADS_EACH + j] += score[g * THREADS + i] * v; }
+          }
+        }
+      }
+    }
+    workgroupBarrier();
+  }
+
+  let splits = head[2];
+  for (var g = 0u; g < HEADS; g++) {
+    for (var j = 0u; j < QUADS_EACH; j++) {
+      let quad_at = tid % QUADS + j * THREADS;
+      if (stripe < STRIPES && quad_at < QUADS) { stripes[stripe * QUADS + quad_at] = acc[g * QUADS_EACH + j]; }
+    }
+    workgroupBarrier();
+    let factor = select(1.0, 1.0 / total[g], splits == 1u);
+    for (var d = tid; d < HEAD_DIM; d += THREADS) {
+      var sum = 0.0;
+      for (var s = 0u; s < STRIPES; s++) { sum += stripes[s * QUADS + d / 4u][d % 4u]; }
+      out_rows[(row * splits + split) * OUT_STRIDE + (first_head + g) * HEAD_DIM + d] = sum * factor;
+    }
+    if (tid == 0u && splits > 1u) {
+      let at = 2u * (OUT_STATS_AT + (row * splits + split) * N_HEADS + first_head + g);
+      out_rows[at] = largest[g];
+      out_rows[at + 1u] = total[g];
+    }
+    workgroupBarrier();
+  }
+}

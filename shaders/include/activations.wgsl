@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// A row of x made ready by one workgroup: rms_norm, then quantization as core/tensor/quantize.h says.
+// Includers give store_word4(word4, packed) and store_scale(block, scale) for i8, else
+// store_float4(word, values). Padding of x and norm is zero.
+//
+// MERGE: x is what attention left in up to `splits` pieces per row, see attention.wgsl.
+const WORDS = (COLS + 3u) / 4u;                        // of four columns
+const PADDED = ROW_WORDS4 * WEIGHTS_PER_WORD4 / 4u;    // with the padding of a weight row
+
+//!if MERGE
+// One column: the splits' sums, weighted by how far their largest score is from the row's largest.
+fn merged(row: u32, c: u32, used: u32) -> f32 {
+  let splits = head[2];
+  let stats = X_STATS_AT + row * splits * N_HEADS + c / HEAD_DIM;
+  var most = -1e30;
+  for (var s = 0u; s < used; s++) { most = max(most, x[(2u * (stats + s * N_HEADS)) / 4u][(2u * (stats + s * N_HEADS)) % 4u]); }
+  var total = 0.0;
+  var value = 0.0;
+  for (var s = 0u; s < used; s++) {
+    let at = 2u * (stats + s * N_HEADS);
+    let factor = exp(x[at / 4u][at % 4u] - most);
+    total += factor * x[at / 4u][at % 4u + 1u];
+    value += factor * x[(row * splits + s) * (X_STRIDE / 4u) + c / 4u][c % 4u];
+  }
+  return value / total;
+}
+fn x_word(row: u32, word: u32) -> vec4<f32> {
+  if (head[2] == 1u) { return x[row * (X_STRIDE / 4u) + word]; }
+  let used = row_kv_index(row) / head[3] + 1u;
+  var v = vec4<f32>();
+  for (var j = 0u; j < 4u; j++) {
+    if (4u * word + j < COLS) { v[j] = merged(row, 4u * word + j, used); }
+  }
+  return v;
+}
+//!else
+fn x_word(row: u32, word: u32) -> vec4<f32> { return x[row * (X_STRIDE / 4u) + word]; }
+//!end
+
+//!if WEIGHT_I8
+// A thread takes sixteen columns: two threads must not write components of one vector.
+const CHUNK = 4u;
+const BLOCK_CHUNKS = BLOCK / 16u;
+//!if !BLOCK_SHUFFLE
+var<workgroup> block_most: array<atomic<u32>, BLOCKS>;  // bits of magnitudes, ordered as they are
+//!end
+fn pack_bytes(v: vec4<f32>) -> u32 {
+  return pack4xI8(vec4<i32>(clamp(round(v), vec4<f32>(-127.0), vec4<f32>(127.0))));
+}
+//!else
+const CHUNK = 1u;
+//!end
+const CHUNKS = PADDED / CHUNK;
+const EACH = (CHUNKS + THREADS - 1u) / THREADS;
+
+fn prepare_row(row: u32, tid: u32) {
+  var held: array<vec4<f32>, EACH * CHUNK>;
+  var squares = 0.0;
+  for (var i = 0u; i < EACH * CHUNK; i++) {
+    let w = (tid + i / CHUNK * THREADS) * CHUNK + i % CHUNK;
+    if (w < WORDS) { held[i] = x_word(row, w); }
+    squares += dot(held[i], held[i]);
+  }
+//!if NORM
+  let factor = 1.0 / sqrt(workgroup_sum(squares, tid) / f32(COLS) + EPS);
+  for (var i = 0u; i < EACH * CHUNK; i++) {
+    let w = (tid + i / CHUNK * THREADS) * CHUNK + i % CHUNK;
+    if (w < WORDS) { held[i] = held[i] * factor * norm[w]; }
+  }
+//!end
+//!if WEIGHT_I8
+  var most: array<f32, EACH>;
+  for (var i = 0u; i < EACH; i++) {
+    let v = max(max(abs(held[4u * i]), abs(held[4u * i + 1u])), max(abs(held[4u * i + 2u]), abs(held[4u * i + 3u])));
+    most[i] = max(max(v.x, v.y), max(v.z, v.w));
+//!if BLOCK_SHUFFLE
+    for (var step = 1u; step < BLOCK_CHUNKS; step *= 2u) { most[i] = max(most[i], subgroupShuffleXor(most[i], step)); }
+//!else
+    let chunk = tid + i * THREADS;
+    if (chunk < CHUNKS) { atomicMax(&block_most[min(chunk / BLOCK_CHUNKS, BLOCKS - 1u)], bitcast<u32>(most[i])); }
+//!end
+  }
+//!if !BLOCK_SHUFFLE
+  workgroupBarrier();
+//!end
+  for (var i = 0u; i < EACH; i++) {
+    let chunk = tid + i * THREADS;
+//!if BLOCK_SHUFFLE
+    let largest = most[i];
+//!else
+    let largest = bitcast<f32>(atomicLoad(&block_most[min(chunk / BLOCK_CHUNKS, BLOCKS - 1u)]));
+//!end
+    let scale = largest / 127.0;
+    let tiny = scale < 1.17549435e-38;
+    let inverse = select(127.0 / largest, 0.0, tiny);
+    if (chunk < CHUNKS) {
+      store_word4(chunk, vec4<u32>(pack_bytes(held[4u * i] * inverse), pack_bytes(held[4u * i + 1u] * inverse),
+                                   pack_bytes(held[4u * i + 2u] * inverse), pack_bytes(held[4u * i + 3u] * inverse)));
+    }
+    if (chunk * CHUNK < WORDS && chunk % BLOCK_CHUNKS == 0u) { store_scale(chunk / BLOCK_CHUNKS, select(scale, 0.0, tiny)); }
+  }
+//!else
+  for (var i = 0u; i < EACH; i++) {
+    let w = tid + i * THREADS;
+    if (w < PADDED) { store_float4(w, held[i]); }
+  }
+//!end
+}

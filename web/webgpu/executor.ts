@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model on WebGPU: the core's planned graph (GraphTable) interpreted with shaders/*.wgsl. What
+// core/engine/backend.h asks of a backend, for the browser.
+import { LaminaError } from './error.ts';
+import { allocate, GPUUsage, kMapRead, openDevice, type DeviceOptions, type GpuFacts } from './device.ts';
+import { readGraphTable, type BufferName, type GraphTable } from './graph_table.ts';
+import { KvCopy } from './kv_copy.ts';
+import { Pipelines } from './pipelines.ts';
+import {
+  commonConstants, kHeadWords, kPage, kRowWords, Program, rowStride,
+  type Dispatch, type ProgramBuffers, type StepKind,
+} from './program.ts';
+import { checkBatch, StepWords, type Batch } from './step.ts';
+import { kDefaultTuning, kSoftwareTuning, type Tuning } from './tuning.ts';
+import { DeviceWeights, weightBytes } from './weights.ts';
+
+export type { Batch } from './step.ts';
+export type { GraphTable } from './graph_table.ts';
+
+/** How tokens are to be chosen on the device, see TokenChoice of core/engine/sampler.h. */
+export interface TokenChoice {
+  /** 0: the likeliest, the first of equals; nothing else counts then. */
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  /** A random number in [0, 1) for each step; needed unless the temperature is 0. */
+  readonly units?: Float32Array;
+}
+
+export interface ExecutorOptions extends DeviceOptions {
+  /** KV pages of 64 positions. */
+  readonly pages: number;
+  /** Of a step, at most. */
+  readonly maxRows: number;
+  readonly maxLogitRows: number;
+  /** Tokens of one decode(), at most; 32 by default. */
+  readonly maxSteps?: number;
+  /** f32 is for exactness. */
+  readonly kvDtype?: 'f16' | 'f32';
+  /** Bytes of device memory, at most. */
+  readonly memoryBudget?: number;
+  readonly tuning?: Partial<Tuning>;
+}
+
+export interface MemoryUse {
+  readonly weightBytes: number;
+  readonly kvBytes: number;
+  readonly activationBytes: number;
+}
+
+/** Why a device is gone: `destroyed` by destroy(), else the browser's own words. */
+export interface LostReason {
+  readonly destroyed: boolean;
+  readonly message: string;
+}
+
+const kMostSplits = 16;
+const kLeastSplit = 64;  // positions
+
+interface Sizes {
+  readonly buffers: Readonly<Record<BufferName, number>>;
+  readonly xq: number;
+  readonly xs: number;
+  readonly fresh: number;
+  readonly kvLayer: number;
+  readonly slots: number;
+  readonly pageWords: number;
+  readonly memory: MemoryUse;
+}
+
+/** What an executor with these options will take, in bytes, without a device. */
+export function planMemory(graph: GraphTable, options: ExecutorOptions): MemoryUse {
+  return sizesOf(graph, options).memory;
+}
+
+function sizesOf(graph: GraphTable, o: ExecutorOptions): Sizes {
+  const { heads, kvHeads, headDim, layers } = graph.config;
+  const slots = Math.max(o.maxRows, kMostSplits) + kMostSplits;
+  const rowsOf = (b: BufferName) => (b === 'logits' ? o.maxLogitRows : b === 'mixed' ? slots : o.maxRows);
+  const names: BufferName[] = ['hidden', 'normed', 'query', 'mixed', 'gated', 'logits'];
+  const buffers = Object.fromEntries(names.map((b) => [b,
+    4 * rowsOf(b) * rowStride(graph.buffers[b]) + (b === 'mixed' ? 8 * slots * heads : 0)]));
+  const matrices = graph.weights.filter((w) => w.rows > 1);
+  const most = (f: (w: (typeof matrices)[number]) => number) => Math.max(16, ...matrices.map(f));
+  const xq = o.maxRows * most((w) => w.rowBytes * (w.dtype === 'f16' ? 2 : 1));
+  const xs = 4 * o.maxRows * most((w) => Math.ceil(w.cols / (w.group || 128)));
+  const fresh = headDim % 4 === 0 ? 0 : 8 * o.maxRows * kvHeads * headDim;
+  const elements = 2 * o.pages * kvHeads * kPage * Math.ceil(headDim / 8) * 8;
+  const kvLayer = elements * (o.kvDtype === 'f32' ? 4 : 2);
+  const activationBytes = Object.values(buffers).reduce((a, b) => a + b, xq + xs + fresh);
+  return {
+    buffers: buffers as Record<BufferName, number>, xq, xs, fresh, kvLayer, slots,
+    pageWords: Math.min(o.maxRows, 64) * o.pages,
+    memory: { weightBytes: weightBytes(graph), kvBytes: layers * kvLayer, activationBytes },
+  };
+}
+
+export class WebGpuExecutor {
+  readonly memory: MemoryUse;
+  readonly facts: GpuFacts;
+  /** Settles, never rejects, when the device is gone; steps then throw LaminaError `device`. */
+  readonly lost: Promise<LostReason>;
+  /** Tokens of one decode(), at most. */
+  readonly maxSteps: number;
+  readonly #device: GPUDevice;
+  readonly #owned: boolean;
+  readonly #graph: GraphTable;
+  readonly #options: ExecutorOptions;
+  readonly #weights: DeviceWeights;
+  readonly #buffers: ProgramBuffers;
+  readonly #program: Program;
+  readonly #words: StepWords;
+  readonly #staging: GPUBuffer;
+  readonly #kv: KvCopy;
+  #gone: LostReason | undefined;
+  #busy = false;
+
+  private constructor(
+    opened: { device: GPUDevice; facts: GpuFacts; owned: boolean }, graph: GraphTable, options: ExecutorOptions,
+    sizes: Sizes, weights: DeviceWeights, buffers: ProgramBuffers, staging: GPUBuffer, tuning: Tuning,
+  ) {
+    this.#device = opened.device;
+    this.facts = opened.facts;
+    this.#owned = opened.owned;
+    this.#graph = graph;
+    this.#options = options;
+    this.#weights = weights;
+    this.#buffers = buffers;
+    this.#staging = staging;
+    this.maxSteps = options.maxSteps ?? 32;
+    this.memory = { ...sizes.memory, weightBytes: weights.bytes };
+    const pipelines = new Pipelines(opened.device, commonConstants(graph, buffers));
+    this.#program = new Program(opened.device, opened.facts, graph, pipelines, weights, buffers, tuning);
+    this.#words = new StepWords(graph, buffers.step, options.pages);
+    this.#kv = new KvCopy(opened.device, graph, buffers);
+    this.lost = opened.device.lost.then((info) => {
+      this.#gone = { destroyed: info.reason === 'destroyed', message: info.message || 'the GPU device was lost' };
+      return this.#gone;
+    });
+  }
+
+  /**
+   * Makes a device (or takes one) and allocates everything; weights follow with uploadShard(). Throws
+   * LaminaError `unsupported` (no adapter), `resource_exhausted` (over the budget, or a step too large for a
+   * binding), `out_of_memory`.
+   */
+  static async create(gpu: GPU | GPUDevice, table: GraphTable | string, options: ExecutorOptions): Promise<WebGpuExecutor> {
+    const graph = readGraphTable(table);
+    const sizes = sizesOf(graph, options);
+    const { weightBytes: w, kvBytes, activationBytes } = sizes.memory;
+    if (options.memoryBudget !== undefined && w + kvBytes + activationBytes > options.memoryBudget) {
+      throw new LaminaError('resource_exhausted', `the model takes ${w} bytes of weights, ${kvBytes} of KV and ` +
+        `${activationBytes} of buffers, the budget is ${options.memoryBudget}: give it more, or a smaller context`);
+    }
+    const opened = await openDevice(gpu, options);
+    try {
+      return await WebGpuExecutor.#allocated(opened, graph, options, sizes);
+    } catch (error) {
+      if (opened.owned) opened.device.destroy();
+      throw error;
+    }
+  }
+
+  static async #allocated(
+    opened: { device: GPUDevice; facts: GpuFacts; owned: boolean }, graph: GraphTable, options: ExecutorOptions, sizes: Sizes,
+  ): Promise<WebGpuExecutor> {
+    const { device, facts } = opened;
+    const scratch = async (what: string, bytes: number) => {
+      if (bytes > facts.maxBinding) {
+        throw new LaminaError('resource_exhausted', `${what} takes ${bytes} bytes, this device binds at most ` +
+          `${facts.maxBinding}: use a smaller context or fewer rows`);
+      }
+      return allocate(device, what, bytes, GPUUsage.storage | GPUUsage.copySrc | GPUUsage.copyDst);
+    };
+    const activations: Partial<Record<BufferName, GPUBuffer>> = {};
+    for (const [name, bytes] of Object.entries(sizes.buffers)) activations[name as BufferName] = await scratch(name, bytes);
+    const step = stepLayout(graph, options, sizes);
+    const maxSteps = options.maxSteps ?? 32;
+    const keys: GPUBuffer[] = [];
+    for (let layer = 0; layer < graph.config.layers; ++layer) keys.push(await scratch(`KV of layer ${layer}`, sizes.kvLayer));
+    const buffers: ProgramBuffers = {
+      activations: activations as Record<BufferName, GPUBuffer>,
+      xq: await scratch('quantized rows', sizes.xq), xs: await scratch('scales of rows', sizes.xs),
+      head: await scratch('step', 4 * step.words), tokens: await scratch('tokens', 4 * maxSteps),
+      choice: await scratch('choice', 4 * (8 + maxSteps)),
+      fresh: sizes.fresh > 0 ? await scratch('new keys and values', sizes.fresh) : undefined,
+      keys, valuesAt: sizes.kvLayer / (options.kvDtype === 'f32' ? 8 : 4), kvWords: options.kvDtype === 'f32',
+      step, mixed: { slots: sizes.slots, statsAt: (sizes.slots * rowStride(graph.buffers.mixed)) / 2 },
+    };
+    const staging = await allocate(device, 'read-back',
+      Math.max(sizes.buffers.logits, 4 * maxSteps), GPUUsage.mapRead | GPUUsage.copyDst);
+    const weights = await DeviceWeights.create(device, graph, facts.maxBinding);
+    const tuning = { ...(facts.software ? kSoftwareTuning : kDefaultTuning), ...options.tuning };
+    return new WebGpuExecutor(opened, graph, options, sizes, weights, buffers, staging, tuning);
+  }
+
+  /** A shard's bytes to the device, any order; nothing of them is kept. Throws LaminaError `invalid_argument`. */
+  uploadShard(index: number, bytes: Uint8Array): void {
+    this.#alive();
+    this.#weights.uploadShard(index, bytes);
+  }
+
+  /** Waits for weights and for the kernels of prompts and single tokens. Throws `invalid_argument` where shards miss. */
+  async ready(): Promise<void> {
+    this.#alive();
+    const missing = this.#weights.missing();
+    if (missing.length > 0) throw new LaminaError('invalid_argument', `shards not uploaded: ${missing.join(', ')}`);
+    const rows = [1, Math.min(64, this.#options.maxRows), this.#options.maxRows];
+    const kinds: StepKind[] = rows.flatMap((n) => [
+      { rows: n, selected: 1, choose: 'nothing' }, { rows: n, selected: 0, choose: 'nothing' },
+    ]);
+    kinds.push({ rows: 1, selected: 1, choose: 'likeliest' });
+    await Promise.all(kinds.map((kind) => this.#program.dispatches(kind)));
+    await this.#device.queue.onSubmittedWorkDone();
+    this.#alive();
+  }
+
+  /**
+   * Runs one step; gives the logits, [rows that wanted them, in row order][vocab]. Throws LaminaError
+   * `invalid_argument`, or `device` when the device is lost.
+   */
+  async step(batch: Batch): Promise<Float32Array> {
+    return this.#exclusive(async () => {
+      const selected = checkBatch(batch, this.#graph, this.#options);
+      const rows = batch.tokens.length;
+      const list = await this.#program.dispatches({ rows, selected, choose: 'nothing' });
+      const splits = this.#words.fill(batch, 1, this.#splits(batch, 1));
+      this.#words.write(this.#device.queue, this.#buffers.head);
+      const encoder = this.#device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      encode(pass, list, rows, selected, splits);
+      pass.end();
+      const { vocab } = this.#graph.config;
+      const stride = rowStride(vocab);
+      if (selected === 0) {
+        this.#device.queue.submit([encoder.finish()]);
+        return new Float32Array(0);
+      }
+      const bytes = 4 * selected * stride;
+      encoder.copyBufferToBuffer(this.#buffers.activations.logits, 0, this.#staging, 0, bytes);
+      this.#device.queue.submit([encoder.finish()]);
+      return this.#read(bytes, (mapped) => {
+        const padded = new Float32Array(mapped);
+        if (stride === vocab) return padded.slice();
+        const out = new Float32Array(selected * vocab);
+        for (let i = 0; i < selected; ++i) out.set(padded.subarray(i * stride, i * stride + vocab), i * vocab);
+        return out;
+      });
+    });
+  }
+
+  /**
+   * Runs the batch's one row, then n - 1 more, each with the token chosen from the logits before; gives the n
+   * tokens. REQUIRES the sequence's pages to hold them. Throws as step() does, and `unsupported` for a choice
+   * that the device can't make (see mostSteps).
+   */
+  async decode(batch: Batch, n: number, choice: TokenChoice): Promise<Int32Array> {
+    return this.#exclusive(async () => {
+      if (checkBatch(batch, this.#graph, this.#options) !== 1 || batch.tokens.length !== 1) {
+        throw new LaminaError('invalid_argument', 'decode takes a batch of one row that wants logits');
+      }
+      if (n < 1 || n > this.mostSteps(choice)) {
+        throw new LaminaError('unsupported', `decode of ${n} tokens: this choice can be made for ${this.mostSteps(choice)}`);
+      }
+      const likeliest = choice.temperature <= 0;
+      const list = await this.#program.dispatches({ rows: 1, selected: 1, choose: likeliest ? 'likeliest' : 'sampled' });
+      const splits = this.#words.fill(batch, n, this.#splits(batch, n));
+      this.#words.write(this.#device.queue, this.#buffers.head);
+      if (!likeliest) this.#writeChoice(choice, n);
+      const encoder = this.#device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      for (let i = 0; i < n; ++i) encode(pass, list, 1, 1, splits);
+      pass.end();
+      encoder.copyBufferToBuffer(this.#buffers.tokens, 0, this.#staging, 0, 4 * n);
+      this.#device.queue.submit([encoder.finish()]);
+      return this.#read(4 * n, (mapped) => new Int32Array(mapped).slice());
+    });
+  }
+
+  /** Tokens that decode() can choose so without coming back; 0: not at all. */
+  mostSteps(choice: TokenChoice): number {
+    return choice.temperature <= 0 ? this.maxSteps : 0;
+  }
+
+  /** The first n positions held by `pages`, as f16 bits [layer][k|v][kv head][position][head_dim]. */
+  async exportKv(pages: Int32Array, nPositions: number): Promise<Uint16Array> {
+    return this.#exclusive(() => this.#kv.export(pages, nPositions));
+  }
+
+  /** The same, back into pages. */
+  async importKv(pages: Int32Array, nPositions: number, kv: Uint16Array): Promise<void> {
+    return this.#exclusive(async () => this.#kv.import(pages, nPositions, kv));
+  }
+
+  /** Gives back all memory; an own device too. `lost` settles then. */
+  destroy(): void {
+    this.#weights.destroy();
+    const { activations, keys, xq, xs, head, tokens, choice, fresh } = this.#buffers;
+    for (const b of [...Object.values(activations), ...keys, xq, xs, head, tokens, choice]) b.destroy();
+    fresh?.destroy();
+    this.#staging.destroy();
+    this.#gone ??= { destroyed: true, message: 'the executor was destroyed' };
+    if (this.#owned) this.#device.destroy();
+  }
+
+  // Few rows would leave a device idle: their positions are dealt to several workgroups.
+  #splits(batch: Batch, n: number): { splits: number; positions: number } {
+    const rows = batch.tokens.length;
+    let longest = 0;
+    for (const i of batch.kvIndices) longest = Math.max(longest, i + n);
+    const most = Math.max(1, Math.min(kMostSplits, Math.floor(this.#buffers.mixed.slots / rows)));
+    const positions = Math.ceil(longest / most / kLeastSplit) * kLeastSplit;
+    return { splits: Math.ceil(longest / positions), positions };
+  }
+
+  #writeChoice(choice: TokenChoice, n: number): void {
+    const words = new Float32Array(8 + n);
+    new Uint32Array(words.buffer)[0] = choice.topK;
+    words.set([choice.topP, choice.minP, 1 / choice.temperature], 1);
+    words.set(choice.units!.subarray(0, n), 8);
+    this.#device.queue.writeBuffer(this.#buffers.choice, 0, words);
+  }
+
+  async #read<T>(bytes: number, take: (mapped: ArrayBuffer) => T): Promise<T> {
+    await this.#staging.mapAsync(kMapRead, 0, bytes);
+    const out = take(this.#staging.getMappedRange(0, bytes));
+    this.#staging.unmap();
+    return out;
+  }
+
+  #alive(): void {
+    if (this.#gone) throw new LaminaError('device', `the GPU device is lost: ${this.#gone.message}`);
+  }
+
+  async #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    this.#alive();
+    if (this.#busy) throw new LaminaError('invalid_argument', 'the executor runs one call at a time');
+    this.#busy = true;
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof LaminaError) throw error;
+      // What is thrown while a device goes down says less than the device itself, a moment later.
+      await Promise.race([this.lost, new Promise((resolve) => setTimeout(resolve, 100))]);
+      this.#alive();
+      throw new LaminaError('device', `the GPU refused a step: ${String(error)}`, { cause: error });
+    } finally {
+      this.#busy = false;
+    }
+  }
+}
+
+function stepLayout(graph: GraphTable, o: ExecutorOptions, sizes: Sizes): ProgramBuffers['step'] {
+  const rowsAt = kHeadWords;
+  const selectedAt = rowsAt + kRowWords * o.maxRows;
+  const pagesAt = selectedAt + o.maxRows;
+  const ropeAt = pagesAt + sizes.pageWords;
+  const ropeRows = Math.max(o.maxRows, o.maxSteps ?? 32);
+  return { rowsAt, selectedAt, pagesAt, ropeAt, words: ropeAt + ropeRows * graph.config.headDim };
+}
+
+function encode(pass: GPUComputePassEncoder, list: readonly Dispatch[], rows: number, selected: number, splits: number): void {
+  for (const d of list) {
+    pass.setPipeline(d.pipeline);
+    pass.setBindGroup(0, d.bindGroup);
+    const n = Math.max(1, Math.ceil((d.selected ? selected : rows) / d.rowsEach));
+    if (d.rowsOnX) pass.dispatchWorkgroups(n);
+    else pass.dispatchWorkgroups(d.x, n, d.splits ? splits : 1);
+  }
+}
