@@ -6,6 +6,7 @@ import { allocate, GPUUsage, kMapRead, openDevice, type DeviceOptions, type GpuF
 import { readGraphTable, type BufferName, type GraphTable } from './graph_table.ts';
 import { KvCopy } from './kv_copy.ts';
 import { Pipelines } from './pipelines.ts';
+import { measureOps, type OpTime } from './profile.ts';
 import {
   commonConstants, kHeadWords, kPage, kRowWords, Program, rowStride,
   type Dispatch, type ProgramBuffers, type StepKind,
@@ -109,7 +110,8 @@ export class WebGpuExecutor {
   readonly #options: ExecutorOptions;
   readonly #weights: DeviceWeights;
   readonly #buffers: ProgramBuffers;
-  readonly #program: Program;
+  readonly #pipelines: Pipelines;
+  #program: Program;
   readonly #words: StepWords;
   readonly #staging: GPUBuffer;
   readonly #kv: KvCopy;
@@ -130,8 +132,8 @@ export class WebGpuExecutor {
     this.#staging = staging;
     this.maxSteps = options.maxSteps ?? 32;
     this.memory = { ...sizes.memory, weightBytes: weights.bytes };
-    const pipelines = new Pipelines(opened.device, commonConstants(graph, buffers));
-    this.#program = new Program(opened.device, opened.facts, graph, pipelines, weights, buffers, tuning);
+    this.#pipelines = new Pipelines(opened.device, commonConstants(graph, buffers));
+    this.#program = this.#programOf(tuning);
     this.#words = new StepWords(graph, buffers.step, options.pages);
     this.#kv = new KvCopy(opened.device, graph, buffers);
     this.lost = opened.device.lost.then((info) => {
@@ -191,7 +193,7 @@ export class WebGpuExecutor {
     const staging = await allocate(device, 'read-back',
       Math.max(sizes.buffers.logits, 4 * maxSteps), GPUUsage.mapRead | GPUUsage.copyDst);
     const weights = await DeviceWeights.create(device, graph, facts.maxBinding);
-    const tuning = { ...(facts.software ? kSoftwareTuning : kDefaultTuning), ...options.tuning };
+    const tuning = { ...defaultTuning(facts), ...options.tuning };
     return new WebGpuExecutor(opened, graph, options, sizes, weights, buffers, staging, tuning);
   }
 
@@ -278,6 +280,25 @@ export class WebGpuExecutor {
     });
   }
 
+  /** Other sizes of workgroups from the next step on. */
+  retune(tuning: Partial<Tuning>): void {
+    this.#program = this.#programOf({ ...defaultTuning(this.facts), ...tuning });
+  }
+
+  /**
+   * What each kind of dispatch of such a step takes on the device, by its own clock; `count` of them a step, `us`
+   * and weight `bytes` of one. Layers take turns, so that weights come from memory as they do in a step.
+   */
+  async profile(batch: Batch, rounds: number): Promise<OpTime[]> {
+    return this.#exclusive(async () => {
+      const selected = checkBatch(batch, this.#graph, this.#options);
+      const list = await this.#program.dispatches({ rows: batch.tokens.length, selected, choose: selected === 1 ? 'likeliest' : 'nothing' });
+      const splits = this.#words.fill(batch, 1, this.#splits(batch, 1));
+      this.#words.write(this.#device.queue, this.#buffers.head);
+      return measureOps(this.#device, list, rounds, (pass, some) => encode(pass, some, batch.tokens.length, selected, splits));
+    });
+  }
+
   /** Tokens that decode() can choose so without coming back; 0: not at all. */
   mostSteps(choice: TokenChoice): number {
     return choice.temperature <= 0 ? this.maxSteps : 0;
@@ -302,6 +323,10 @@ export class WebGpuExecutor {
     this.#staging.destroy();
     this.#gone ??= { destroyed: true, message: 'the executor was destroyed' };
     if (this.#owned) this.#device.destroy();
+  }
+
+  #programOf(tuning: Tuning): Program {
+    return new Program(this.#device, this.facts, this.#graph, this.#pipelines, this.#weights, this.#buffers, tuning);
   }
 
   // Few rows would leave a device idle: their positions are dealt to several workgroups.
@@ -349,6 +374,10 @@ export class WebGpuExecutor {
       this.#busy = false;
     }
   }
+}
+
+function defaultTuning(facts: GpuFacts): Tuning {
+  return facts.software ? kSoftwareTuning : kDefaultTuning;
 }
 
 function stepLayout(graph: GraphTable, o: ExecutorOptions, sizes: Sizes): ProgramBuffers['step'] {

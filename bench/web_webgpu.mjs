@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Speed of the WebGPU executor through Dawn for Node, on random int8 weights of a real shape:
+//   node bench/web_webgpu.mjs [--dawn dawn.node] [--shapes tinyllama-1.1b,llama-2-7b] [--ops] [--tuning JSON]...
+//     [--prompt 512] [--tokens 128] [--context 1024] [--no-subgroups] [--dtype i8|f16]
+// Node 24 or newer (the executor is TypeScript). Prints tokens a second for each tuning, and with --ops what each
+// op of a token takes beside what its bytes alone would.
+import { parseArgs } from 'node:util';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { WebGpuExecutor } from '../web/webgpu/executor.ts';
+
+const { values: flags } = parseArgs({ options: {
+  dawn: { type: 'string' }, shapes: { type: 'string', default: 'tinyllama-1.1b,llama-2-7b' },
+  ops: { type: 'boolean' }, tuning: { type: 'string', multiple: true, default: ['{}'] },
+  prompt: { type: 'string', default: '512' }, tokens: { type: 'string', default: '128' },
+  context: { type: 'string', default: '1024' }, 'no-subgroups': { type: 'boolean' }, dtype: { type: 'string', default: 'i8' },
+  submit: { type: 'string', default: '16' }, dawnFeatures: { type: 'string', default: 'allow_unsafe_apis' },
+} });
+
+const shapes = {
+  tiny: { hidden: 256, intermediate: 768, layers: 2, heads: 4, kvHeads: 2, headDim: 64, vocab: 2048 },
+  'tinyllama-1.1b': { hidden: 2048, intermediate: 5632, layers: 22, heads: 32, kvHeads: 4, headDim: 64, vocab: 32000 },
+  'llama-3.2-1b': { hidden: 2048, intermediate: 8192, layers: 16, heads: 32, kvHeads: 8, headDim: 64, vocab: 128256 },
+  'llama-2-7b': { hidden: 4096, intermediate: 11008, layers: 32, heads: 32, kvHeads: 32, headDim: 128, vocab: 32000 },
+};
+
+// A graph table as core/engine/graph_json.cc would write it, one shard a tensor.
+function table(shape, dtype, context) {
+  const { hidden, intermediate, layers, heads, kvHeads, headDim, vocab } = shape;
+  const weights = [];
+  const shards = [];
+  const width = { f32: 4, f16: 2, i8: 1 };
+  const add = (name, rows, cols, type) => {
+    const rowBytes = Math.ceil(cols * width[type] / 64) * 64;
+    const values = Math.ceil(rows * rowBytes / 256) * 256;
+    const scales = type === 'i8' ? 4 * rows : 0;
+    shards.push({ file: name, bytes: values + scales, sha256: '' });
+    return weights.push({ name, dtype: type, rows, cols, group: 0, rowBytes, scalesPerRow: type === 'i8' ? 1 : 0,
+      parts: [{ shard: shards.length - 1, offset: 0, scaleOffset: values, rowBegin: 0, rows }] }) - 1;
+  };
+  const op = (kind, layer, from, out, weight, norm = -1, last = false) =>
+    ({ kind, layer, in: from, out, weight, bias: -1, norm, selected: last, gather: last });
+  const ops = [op('embed', -1, '-', 'hidden', add('token_embedding', vocab, hidden, dtype))];
+  for (let l = 0; l < layers; ++l) {
+    const norm = (name) => add(`layers.${l}.${name}`, 1, hidden, 'f32');
+    ops.push(
+      op('qkv_rope', l, 'hidden', 'query', add(`layers.${l}.qkv`, (heads + 2 * kvHeads) * headDim, hidden, dtype), norm('attention_norm')),
+      op('attention', l, 'query', 'mixed', -1),
+      op('matmul_add', l, 'mixed', 'hidden', add(`layers.${l}.attention_out`, hidden, heads * headDim, dtype)),
+      op('gate_up_silu', l, 'hidden', 'gated', add(`layers.${l}.gate_up`, 2 * intermediate, hidden, dtype), norm('mlp_norm')),
+      op('matmul_add', l, 'gated', 'hidden', add(`layers.${l}.down`, hidden, intermediate, dtype)),
+    );
+  }
+  ops.push(op('logits', -1, 'hidden', 'logits', add('lm_head', vocab, hidden, dtype), add('final_norm', 1, hidden, 'f32'), true));
+  return {
+    version: 1, config: { ...shape, maxPositions: context, context, eps: 1e-5 },
+    rope: { invFreq: Array.from({ length: headDim / 2 }, (_, i) => 10000 ** (-2 * i / headDim)), attentionFactor: 1 },
+    buffers: { hidden, normed: hidden, query: heads * headDim, mixed: heads * headDim, gated: intermediate, logits: vocab },
+    shards, weights, ops,
+  };
+}
+
+const noise = new Uint32Array(1 << 20);
+let seed = 1;
+for (let i = 0; i < noise.length; ++i) noise[i] = seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+for (let i = 0; i < noise.length; ++i) noise[i] = Math.imul(noise[i] >>> 8, 2654435761) & 0x7f7f7f7f;
+
+// Values of moderate size: scales make int8 of them; halves with a small exponent; norms of one.
+function fill(w, bytes) {
+  const view = new Uint8Array(noise.buffer);
+  if (w.dtype === 'f32') return new Float32Array(bytes.buffer).fill(1);
+  for (let at = 0; at < bytes.length; at += view.length) bytes.set(view.subarray(0, Math.min(view.length, bytes.length - at)), at);
+  if (w.dtype === 'f16') {
+    const halves = new Uint16Array(bytes.buffer);
+    for (let i = 0; i < halves.length; ++i) halves[i] = (halves[i] & 0x83ff) | ((halves[i] & 0x40) << 9) | 0x2000;
+    return halves;
+  }
+  return new Float32Array(bytes.buffer, w.parts[0].scaleOffset, w.rows).fill(0.01 / 127);
+}
+
+const require = createRequire(import.meta.url);
+const dawnFile = flags.dawn ?? path.join(import.meta.dirname, '../web/node_modules/webgpu/dist/linux-x64/dawn.node');
+const gpu = require(path.resolve(dawnFile)).create(flags.dawnFeatures.split(',').map((f) => `enable-dawn-features=${f}`));
+const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
+const pages = (n) => Int32Array.from({ length: n }, (_, i) => i);
+
+function rows(begin, n, tableSize, wants) {
+  const places = Int32Array.from({ length: n }, (_, i) => begin + i);
+  const wantsLogits = new Uint8Array(n);
+  if (wants) wantsLogits[n - 1] = 1;
+  return { tokens: places.map((i) => (i * 7) % 1000), positions: places, kvIndices: places, sequence: new Int32Array(n),
+    wantsLogits, blockTable: pages(tableSize), tableStride: tableSize };
+}
+
+async function measure(name) {
+  const shape = shapes[name];
+  const context = Number(flags.context);
+  const nPages = Math.ceil(context / 64);
+  const prompt = Number(flags.prompt);
+  const started = performance.now();
+  const graph = table(shape, flags.dtype, context);
+  const e = await WebGpuExecutor.create(gpu, graph, {
+    pages: nPages, maxRows: Math.max(prompt, 64), maxLogitRows: 8, withoutSubgroups: flags['no-subgroups'] ?? false,
+    maxSteps: Number(flags.submit),
+  });
+  for (const [i, s] of graph.shards.entries()) {
+    const bytes = new Uint8Array(Math.ceil(s.bytes / 4) * 4);
+    fill(graph.weights[i], bytes);
+    e.uploadShard(i, bytes.subarray(0, s.bytes));
+  }
+  await e.ready();
+  const { weightBytes } = e.memory;
+  console.log(`${name} ${flags.dtype}: ${(weightBytes / 1e9).toFixed(2)} GB, ready in ${((performance.now() - started) / 1000).toFixed(1)} s; ` +
+    `${e.facts.description}, subgroup ${e.facts.subgroup}, shared ${e.facts.maxShared}, binding ${e.facts.maxBinding}`);
+  for (const text of flags.tuning) {
+    e.retune(JSON.parse(text));
+    await e.ready();
+    await speed(name, e, text, shape, nPages, prompt, weightBytes);
+  }
+  e.destroy();
+}
+
+async function speed(name, e, tuning, shape, nPages, prompt, weightBytes) {
+  const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0 };
+  const submit = Number(flags.submit);
+  const wanted = Number(flags.tokens);
+  const decodes = [];
+  for (let round = 0; round < 4; ++round) {
+    const t = performance.now();
+    for (let at = 0; at < wanted; at += submit) await e.decode(rows(at, 1, nPages, true), submit, greedy);
+    decodes.push(1000 * wanted / (performance.now() - t));
+  }
+  const singles = [];
+  for (let i = 0; i < 20; ++i) {
+    const t = performance.now();
+    await e.step(rows(i, 1, nPages, true));
+    singles.push(performance.now() - t);
+  }
+  const prefills = [];
+  for (let round = 0; round < 3 && prompt > 0; ++round) {
+    const t = performance.now();
+    await e.step(rows(0, prompt, nPages, true));
+    prefills.push(1000 * prompt / (performance.now() - t));
+  }
+  const bytes = weightBytes - shape.vocab * shape.hidden * (flags.dtype === 'i8' ? 1 : 2);
+  const best = median(decodes.slice(1));
+  console.log(`${name} ${tuning}: decode ${best.toFixed(0)} tokens/s (${(best * bytes / 1e12).toFixed(2)} TB/s), ` +
+    `step+logits ${median(singles).toFixed(2)} ms, prefill ${prompt}: ${prefills.length ? median(prefills.slice(1)).toFixed(0) : '-'}`);
+  if (flags.ops) await perOp(name, e, nPages);
+}
+
+async function perOp(name, e, nPages) {
+  const times = await e.profile(rows(100, 1, nPages, true), 50);
+  const total = times.reduce((n, t) => n + t.us * t.count, 0);
+  for (const t of times) {
+    const rate = t.bytes > 0 ? `${(t.bytes / t.us / 1e6).toFixed(2)} TB/s` : '';
+    console.log(`  ${t.label.padEnd(14)} ${String(t.count).padStart(3)} x ${t.us.toFixed(2).padStart(7)} us  ${rate}`);
+  }
+  console.log(`  together ${total.toFixed(0)} us`);
+}
+
+for (const name of flags.shapes.split(',')) await measure(name);
+process.exit(0);
