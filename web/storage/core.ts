@@ -54,6 +54,7 @@ export class StoreCore {
   readonly locks: Locks;
   readonly records: Records;
   readonly options: CoreOptions;
+  private roomMade = 0;  // times
 
   constructor(backend: Backend, locks: Locks, records: Records, options: CoreOptions) {
     this.backend = backend;
@@ -149,8 +150,19 @@ export class StoreCore {
     return false;
   }
 
+  // Writes that fail side by side wait for one to make room, then all try again.
+  private makeRoom(forModel: string): Promise<boolean> {
+    const before = this.roomMade;
+    return this.locks.hold('room', async () => {
+      if (this.roomMade > before) return true;
+      if (!(await this.removeSomething(forModel))) return false;
+      this.roomMade += 1;
+      return true;
+    });
+  }
+
   // Garbage first, then the least recently used model that nobody uses and the user lets go.
-  private async makeRoom(forModel: string): Promise<boolean> {
+  private async removeSomething(forModel: string): Promise<boolean> {
     if ((await this.collect()) > 0) return true;
     const { evict } = this.options;
     if (evict === 'never') return false;

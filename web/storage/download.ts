@@ -58,6 +58,7 @@ class Wrong extends Error {
 const enoughProgress = 64 * 1024;
 const maxBackoffMs = 10_000;
 const storeEvery = 2 ** 20;
+const chunkBytes = 2 ** 18;
 
 class Download {
   private readonly job: DownloadJob;
@@ -247,11 +248,9 @@ class Download {
 
   private async drain(response: Response, clock: StallClock): Promise<void> {
     if (!response.body) throw new Passing(this.sizeAtEnd());
-    const reader = response.body.getReader();
+    const next = chunksOf(response.body);
     let fresh = response.status === 200;
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) break;
+    for (let value = await next(); value; value = await next()) {
       clock.touch();
       if (fresh) {
         this.checkStart(value, response.headers);
@@ -295,6 +294,24 @@ class Download {
     this.stored = this.have;
     await this.job.keep.append(this.job.buffer.subarray(from, this.have));
   }
+}
+
+// Through one small buffer where the browser can, so that a download leaves no garbage behind it.
+// A chunk is valid until the next.
+function chunksOf(body: ReadableStream<Bytes>): () => Promise<Uint8Array | null> {
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = body.getReader({ mode: 'byob' });
+  } catch {
+    const plain = body.getReader();
+    return async () => (await plain.read()).value ?? null;
+  }
+  let buffer = new ArrayBuffer(chunkBytes);
+  return async () => {
+    const { value, done } = await reader.read(new Uint8Array(buffer));
+    if (value) buffer = value.buffer;
+    return done ? null : value;
+  };
 }
 
 function isSameOrigin(url: string): boolean {

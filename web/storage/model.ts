@@ -78,7 +78,8 @@ export class StoredModel {
 
   /**
    * Every shard, verified, in the order in which layers need them, while later ones download.
-   * At most `parallel` shards are in memory. Leaving the loop stops the downloads.
+   * At most `parallel` shards are in memory: a shard's bytes are overwritten or freed when the next
+   * is asked for and when the loop ends; transfer or copy what must stay. Leaving the loop stops the downloads.
    * @throws StorageError; the store keeps what it has, and the next call goes on from there
    */
   async *shards(
@@ -141,6 +142,7 @@ export class StoredModel {
       meter.fileDone(entry.file);
     };
     for await (const _ of inOrder(files, this.core.options.parallel, check, () => {})) void _;
+    pool.clear();
     return verdict;
   }
 
@@ -203,7 +205,11 @@ export class StoredModel {
       const from = await this.bring(shard, bytes, both(signal, stop), meter);
       return { index: shard.index, file: shard.file, bytes, from };
     };
-    yield* inOrder(shards, parallel, one, ({ bytes }) => pool.give(bytes));
+    try {
+      yield* inOrder(shards, parallel, one, ({ bytes }) => pool.give(bytes));
+    } finally {
+      pool.clear();
+    }
   }
 
   private async fetchAll(
@@ -221,6 +227,7 @@ export class StoredModel {
     };
     const { parallel } = this.core.options;
     for await (const _ of inOrder(files, parallel, one, (bytes) => pool.give(bytes))) void _;
+    pool.clear();
   }
 
   private async single(entry: FileEntry, signal: AbortSignal | undefined): Promise<Bytes> {

@@ -10,7 +10,7 @@ export class BufferPool {
   take(bytes: number): Bytes {
     const fit = this.free.findIndex((buffer) => buffer.byteLength >= bytes);
     if (fit >= 0) return new Uint8Array(this.free.splice(fit, 1)[0] as ArrayBuffer, 0, bytes);
-    this.free.pop();  // too small: dropped, so that the count stays bounded
+    release(this.free.pop());  // too small: so the count stays bounded
     return new Uint8Array(bytes);
   }
 
@@ -18,6 +18,16 @@ export class BufferPool {
   give(bytes: Bytes): void {
     if (bytes.buffer.byteLength > 0) this.free.push(bytes.buffer);
   }
+
+  /** Frees what has come back, now and not when the collector gets to it. */
+  clear(): void {
+    for (const buffer of this.free.splice(0)) release(buffer);
+  }
+}
+
+// Detached memory is freed at once; browsers without transfer() wait for their collector.
+function release(buffer: ArrayBuffer | undefined): void {
+  (buffer as { transfer?(bytes: number): ArrayBuffer } | undefined)?.transfer?.(0);
 }
 
 /**

@@ -5,6 +5,7 @@
 //   server.fault('shards/00001', cutAfter(1000), { times: 1 });
 //   server.requests  every request with its range, status and the body bytes that were written
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+import { once } from 'node:events';
 import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { stripTypeScriptTypes } from 'node:module';
@@ -138,10 +139,11 @@ export async function startFaultyServer({ cors = false, isolated = true, folder 
       const piece = bytes.subarray(at, Math.min(at + step, most));
       log.sent += piece.length;
       if (!response.write(piece) && !response.destroyed) {
-        await new Promise((done) => {
-          response.once('drain', done);
-          response.once('close', done);
-        });
+        const stop = new AbortController();
+        const { signal } = stop;
+        await Promise.race(['drain', 'close'].map((name) =>
+          once(response, name, { signal }).catch(() => {})));
+        stop.abort();
       }
       if (Number.isFinite(bytesPerSecond)) await new Promise((done) => setTimeout(done, 50));
     }
@@ -269,6 +271,10 @@ export async function startFaultyServer({ cors = false, isolated = true, folder 
     noFaults: () => { faults.length = 0; },
     /** Requests of shards since the log was cleared. */
     shardRequests: () => requests.filter((r) => r.path.includes('/shards/')),
+    /** As when the network goes away. */
+    dropConnections() {
+      for (const socket of sockets) socket.destroy();
+    },
     clearLog: () => { requests.length = 0; },
     async close() {
       for (const socket of sockets) socket.destroy();
