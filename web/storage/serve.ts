@@ -21,7 +21,7 @@ export async function respond(
 ): Promise<Response | null> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return null;
   const url = new URL(request.url);
-  const match = /^(.*\/)((?:shards\/\d{5,}\.bin)|[A-Za-z0-9._-]+)$/.exec(url.pathname);
+  const match = /^(.*?\/)((?:shards\/\d{5,}\.bin)|[A-Za-z0-9._-]+)$/.exec(url.pathname);
   if (!match) return null;
   const name = match[2] as string;
   const found = await findModel(core, url, match[1] as string);
