@@ -20,6 +20,8 @@ std::string_view code_name(Code code) {
     case Code::kResourceExhausted: return "resource_exhausted";
     case Code::kContextExceeded: return "context_exceeded";
     case Code::kQueueFull: return "queue_full";
+    case Code::kDraining: return "draining";
+    case Code::kUnloaded: return "unloaded";
   }
   return "unknown";
 }

@@ -20,6 +20,8 @@ enum class Code {
   kResourceExhausted,   // a limit was reached (memory, pages, budget)
   kContextExceeded,     // a prompt has more tokens than the context: it never fits
   kQueueFull,           // too much waits already: the same may work later
+  kDraining,            // the service is leaving and takes nothing new
+  kUnloaded,            // the model was unloaded before the work was done
 };
 
 std::string_view code_name(Code code);  // "invalid_model", stable, for JSON

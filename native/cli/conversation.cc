@@ -45,19 +45,14 @@ Result<std::vector<int32_t>> Conversation::prompt_ids() const {
   std::vector<ChatMessage> messages;
   if (!system_.empty()) messages.push_back({"system", system_});
   messages.insert(messages.end(), turns_.begin(), turns_.end());
-  return ids(messages, options_);
+  LAMINA_ASSIGN(const ChatPrompt prompt, template_->render(messages, options_));
+  return chat_ids(*tokenizer_, prompt);
 }
 
-Result<std::vector<int32_t>> Conversation::prompt_ids(std::span<const ChatMessage> messages) const {
+Result<ChatPrompt> Conversation::prompt(std::span<const ChatMessage> messages) const {
   ChatOptions options = options_;
   options.date = today();
-  return ids(messages, options);
-}
-
-Result<std::vector<int32_t>> Conversation::ids(std::span<const ChatMessage> messages,
-                                               const ChatOptions& options) const {
-  LAMINA_ASSIGN(const ChatPrompt prompt, template_->render(messages, options));
-  return chat_ids(*tokenizer_, prompt);
+  return template_->render(messages, options);
 }
 
 std::string Conversation::to_json() const {

@@ -34,8 +34,9 @@ class Conversation {
   // The prompt for the assistant's next turn. Only the template's own words become special tokens.
   // REQUIRES: has_template().
   Result<std::vector<int32_t>> prompt_ids() const;
-  // The same for these messages, today. May be called from several threads at once.
-  Result<std::vector<int32_t>> prompt_ids(std::span<const ChatMessage> messages) const;
+  // The same for these messages, today, before it becomes tokens by chat_ids. May be called from
+  // several threads at once.
+  Result<ChatPrompt> prompt(std::span<const ChatMessage> messages) const;
 
   // JSON with system message and turns.
   std::string to_json() const;
@@ -43,9 +44,6 @@ class Conversation {
   Result<void> from_json(const std::string& text, const std::string& what);
 
  private:
-  Result<std::vector<int32_t>> ids(std::span<const ChatMessage> messages,
-                                   const ChatOptions& options) const;
-
   std::optional<ChatTemplate> template_;
   ChatOptions options_;
   const Tokenizer* tokenizer_ = nullptr;

@@ -42,6 +42,8 @@ ExitCode exit_code_of(Code code) {
     case Code::kResourceExhausted:
     case Code::kContextExceeded:
     case Code::kQueueFull:
+    case Code::kDraining:
+    case Code::kUnloaded:
       return kExitLimit;
   }
   return kExitUnexpected;

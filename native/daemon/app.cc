@@ -251,6 +251,7 @@ Result<ServeConfig> serve_config(const Settings& settings, const std::string& ve
   c.service.context = static_cast<int32_t>(settings.number("context"));
   c.service.parallel = static_cast<int32_t>(settings.number("parallel"));
   c.service.queue = static_cast<int32_t>(settings.number("queue"));
+  c.service.cache_positions = static_cast<int32_t>(settings.number("cache_size"));
   c.service.kv_dtype = kv_dtype(settings.text("kv"));
   c.service.load = settings.text("load");
   c.service.require_signature = settings.flag("require_signature");

@@ -58,6 +58,10 @@ constexpr SettingInfo kTable[] = {
      "Conversations that are computed at once"},
     {"queue", "--queue", "LAMINA_QUEUE", Kind::kNumber, "N", "64", 0, 100000, "Engine",
      "Those that may wait; more are refused"},
+    {"cache_size", "--cache-size,--cache", "LAMINA_CACHE_SIZE", Kind::kNumber, "N", "0", 0, 1 << 30,
+     "Engine",
+     "Tokens that the key/value cache of a model holds, of all conversations; 0: --parallel times "
+     "--ctx. One --ctx at least; with less than 0 makes, conversations may wait for each other"},
     {"kv", "--kv", "LAMINA_KV", Kind::kChoice, "f32|f16|i8", "f16", 0, 0, "Engine",
      "Precision of the key/value cache"},
     {"load", "--load", "LAMINA_LOAD", Kind::kChoice, "auto|mmap|huge", "auto", 0, 0, "Engine",

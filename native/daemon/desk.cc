@@ -17,6 +17,15 @@ namespace {
 // loop and the reader takes longer than computing a token of a small model.
 constexpr auto kTurn = std::chrono::milliseconds(2);
 
+// Texts up to this become tokens in a few milliseconds.
+constexpr size_t kShortBytes = size_t{16} << 10;
+
+size_t text_bytes(const GenerateRequest& request) {
+  size_t bytes = request.prompt.size();
+  for (const ChatMessage& message : request.messages) bytes += message.content.size();
+  return bytes;
+}
+
 }  // namespace
 
 // Written by compute threads, emptied by the loop. One posted task empties it, however much has
@@ -62,7 +71,9 @@ Ticket Desk::submit(GenerateRequest request, OnEvents on_events) {
   const Ticket ticket = ++last_;
   open_.emplace(ticket, Open{std::move(on_events)});
   auto shared = std::make_shared<GenerateRequest>(std::move(request));
-  submissions_.add([&service = service_, inbox = inbox_, ticket, shared] {
+  const std::string caller = shared->caller;
+  const bool is_long = text_bytes(*shared) > kShortBytes;
+  submissions_.add(caller, is_long, [&service = service_, inbox = inbox_, ticket, shared] {
     const Result<GenerationId> id =
         service.submit(std::move(*shared), [inbox, ticket](const GenerationEvent& event) {
           inbox->put(inbox, [&](Inbox& box) { box.events.emplace_back(ticket, event); });
@@ -108,16 +119,16 @@ void Desk::deliver() {
     const Ticket ticket = events[i].first;
     batch.clear();
     for (; i < events.size() && events[i].first == ticket; ++i) {
-      count(events[i].second);
       batch.push_back(std::move(events[i].second));
     }
     const auto found = open_.find(ticket);
     if (found == open_.end()) continue;
+    count(found->second, batch);
     const OnEvents on_events = found->second.on_events;  // which may abandon any ticket
     const auto last = batch.back().kind;
     using Kind = GenerationEvent::Kind;
     if (last == Kind::kDone || last == Kind::kFailed) open_.erase(found);
-    on_events(batch);
+    if (on_events) on_events(batch);
   }
 }
 
@@ -127,12 +138,27 @@ void Desk::look_again() {
   });
 }
 
-void Desk::count(const GenerationEvent& event) {
+void Desk::count(Open& open, std::span<const GenerationEvent> events) {
   using Kind = GenerationEvent::Kind;
-  if (event.kind == Kind::kDone) {
-    metrics_.finished(finish_reason_name(event.finish), event.usage, event.timings);
+  const Usage before = open.counted;
+  Usage& now = open.counted;
+  for (const GenerationEvent& event : events) {
+    if (event.kind == Kind::kStarted) metrics_.started(event.timings.queued);
+    if (event.kind == Kind::kDone) metrics_.finished(finish_reason_name(event.finish));
+    if (event.kind == Kind::kFailed) metrics_.failed(code_name(event.error.code));
+    open.started = open.started || event.kind == Kind::kStarted;
+    if (!open.started) continue;
+    const Usage& usage = event.usage;
+    if (now.completion_tokens == 0 && usage.completion_tokens > 0) {
+      metrics_.first_token(event.timings.first_token);
+    }
+    now.prompt_tokens = std::max(now.prompt_tokens, usage.prompt_tokens);
+    now.cached_tokens = std::max(now.cached_tokens, usage.cached_tokens);
+    now.completion_tokens = std::max(now.completion_tokens, usage.completion_tokens);
   }
-  if (event.kind == Kind::kFailed) metrics_.failed(code_name(event.error.code));
+  metrics_.computed({now.prompt_tokens - before.prompt_tokens,
+                     now.cached_tokens - before.cached_tokens,
+                     now.completion_tokens - before.completion_tokens});
 }
 
 void Desk::cancel(Ticket ticket) {
@@ -144,7 +170,8 @@ void Desk::cancel(Ticket ticket) {
 
 void Desk::abandon(Ticket ticket) {
   cancel(ticket);
-  open_.erase(ticket);
+  const auto found = open_.find(ticket);
+  if (found != open_.end()) found->second.on_events = nullptr;
 }
 
 void Desk::pause(Ticket ticket, bool paused) {

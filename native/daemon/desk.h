@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "native/daemon/http.h"
+#include "native/daemon/intake.h"
 #include "native/daemon/service.h"
 #include "native/daemon/worker.h"
 
@@ -42,20 +43,19 @@ class Desk {
   // Runs `work` away from the loop, one after the other, then `then` on it.
   void background(std::function<void()> work, std::function<void()> then);
 
-  size_t open() const { return open_.size(); }
-
  private:
   struct Inbox;
   struct Open {
-    OnEvents on_events;
+    OnEvents on_events;   // null: abandoned, only counted until it ends
     GenerationId id = 0;  // 0: the service has not answered yet
-    bool cancel = false, paused = false;
+    bool cancel = false, paused = false, started = false;
+    Usage counted;  // in the metrics
   };
 
   void deliver();
   void look_again();  // delivers in a while, without a compute thread's waking the loop
   void admitted(Ticket ticket, GenerationId id);
-  void count(const GenerationEvent& event);
+  void count(Open& open, std::span<const GenerationEvent> events);
 
   Service& service_;
   Metrics& metrics_;
@@ -63,7 +63,8 @@ class Desk {
   std::unordered_map<Ticket, Open> open_;
   Ticket last_ = 0;
   std::chrono::steady_clock::time_point delivered_{};  // when events last were
-  Worker submissions_, errands_;
+  Intake submissions_;
+  Worker errands_;
 };
 
 }  // namespace lamina::daemon

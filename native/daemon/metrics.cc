@@ -45,7 +45,10 @@ struct Metrics::Families {
   }
 
   Counters& generations = counters("lamina_generations_total", "Generations that ended, by reason");
-  Counters& tokens = counters("lamina_tokens_total", "Tokens, by kind");
+  Counters& tokens = counters("lamina_tokens_total", "Tokens so far, by kind");
+  prometheus::Counter& prompt = tokens.Add({{"kind", "prompt"}});
+  prometheus::Counter& cached = tokens.Add({{"kind", "cached"}});  // of the prompts
+  prometheus::Counter& completion = tokens.Add({{"kind", "completion"}});
   Counters& refused =
       counters("lamina_refused_messages_total", "WebSocket messages refused, by code");
   Counters& answers =
@@ -72,14 +75,22 @@ Metrics::Metrics(const std::string& version) : families_(std::make_unique<Famili
 
 Metrics::~Metrics() = default;
 
-void Metrics::finished(std::string_view reason, const Usage& usage, const Timings& timings) {
-  Families& f = *families_;
-  f.generations.Add({{"end", std::string(reason)}}).Increment();
-  f.tokens.Add({{"kind", "prompt"}}).Increment(usage.prompt_tokens);
-  f.tokens.Add({{"kind", "cached"}}).Increment(usage.cached_tokens);
-  f.tokens.Add({{"kind", "completion"}}).Increment(usage.completion_tokens);
-  f.queued.Observe(timings.queued);
-  if (usage.completion_tokens > 0) f.first.Observe(timings.first_token);
+void Metrics::started(double queued_seconds) {
+  families_->queued.Observe(queued_seconds);
+}
+
+void Metrics::first_token(double seconds) {
+  families_->first.Observe(seconds);
+}
+
+void Metrics::computed(const Usage& more) {
+  families_->prompt.Increment(more.prompt_tokens);
+  families_->cached.Increment(more.cached_tokens);
+  families_->completion.Increment(more.completion_tokens);
+}
+
+void Metrics::finished(std::string_view reason) {
+  families_->generations.Add({{"end", std::string(reason)}}).Increment();
 }
 
 void Metrics::failed(std::string_view code) {

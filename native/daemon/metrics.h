@@ -21,7 +21,12 @@ class Metrics {
   explicit Metrics(const std::string& version);
   ~Metrics();
 
-  void finished(std::string_view reason, const Usage& usage, const Timings& timings);
+  // Of one generation: it left the queue; its first token came, so long after that; tokens were
+  // computed beyond those told before; it ended.
+  void started(double queued_seconds);
+  void first_token(double seconds);
+  void computed(const Usage& more);
+  void finished(std::string_view reason);
   void failed(std::string_view code);
   // From a token's computation to its frame given to the socket.
   void delivered(std::chrono::duration<double> seconds);

@@ -11,6 +11,7 @@
 #include "native/cli/model_choice.h"
 #include "native/cli/text_ids.h"
 #include "native/cli/vulkan_choice.h"
+#include "native/daemon/prompt_bound.h"
 #include "native/platform/model_loader.h"
 
 namespace lamina::daemon {
@@ -45,6 +46,7 @@ class FolderHost final : public ModelHost {
     LAMINA_TRY(load(choice.directory, model, chosen->kind == "vulkan", told));
     LAMINA_ASSIGN(Tokenizer tokenizer, Tokenizer::from_json(model_->tokenizer_json, "tokenizer.json"));
     tokenizer_ = std::make_unique<Tokenizer>(std::move(tokenizer));
+    bound_.emplace(*tokenizer_, engine_options(options_, config()).context);
     LAMINA_ASSIGN(conversation_, cli::Conversation::create(model_->manifest, *tokenizer_));
     backends_ = {"cpu"};
     const auto gpus = cli::list_vulkan();
@@ -67,10 +69,20 @@ class FolderHost final : public ModelHost {
   std::vector<std::string> backends() const override { return backends_; }
 
   Result<std::vector<int32_t>> prompt_ids(const GenerateRequest& request) const override {
-    if (request.messages.empty()) return cli::text_ids(*tokenizer_, request.prompt, false);
-    if (conversation_.has_template()) return conversation_.prompt_ids(request.messages);
-    return make_error(Code::kUnsupported,
-                      "the model has no chat template: send a prompt instead of messages");
+    if (request.messages.empty()) {
+      const std::string_view texts[] = {request.prompt};
+      LAMINA_TRY(bound_->check(texts));
+      return cli::text_ids(*tokenizer_, request.prompt, false);
+    }
+    if (!conversation_.has_template()) {
+      return make_error(Code::kUnsupported,
+                        "the model has no chat template: send a prompt instead of messages");
+    }
+    LAMINA_ASSIGN(const ChatPrompt prompt, conversation_.prompt(request.messages));
+    std::vector<std::string_view> texts;
+    for (const ChatSegment& segment : prompt.segments) texts.push_back(segment.text);
+    LAMINA_TRY(bound_->check(texts));
+    return cli::chat_ids(*tokenizer_, prompt);
   }
 
   Result<MadeEngine> make_engine(const std::string& kind) override {
@@ -131,6 +143,7 @@ class FolderHost final : public ModelHost {
   const cli::EngineFlags flags_;
   std::unique_ptr<LoadedModel> model_;
   std::unique_ptr<Tokenizer> tokenizer_;
+  std::optional<PromptBound> bound_;
   cli::Conversation conversation_;
   std::vector<std::string> backends_;
   std::mutex first_mutex_;

@@ -165,6 +165,9 @@ OpenAiError openai_error(const Error& error, bool chat) {
               "context_length_exceeded"};
     case Code::kQueueFull:
       return {429, error.message, "rate_limit_error", "", "queue_full"};
+    case Code::kDraining:
+    case Code::kUnloaded:
+      return {503, error.message, "server_error", "", std::string(code_name(error.code))};
     case Code::kCancelled:
     case Code::kOutOfMemory:
     case Code::kResourceExhausted:

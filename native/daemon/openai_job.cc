@@ -12,6 +12,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Kind = GenerationEvent::Kind;
 
+constexpr const char* kRestartSeconds = "5";  // about, of a daemon that is leaving
+
 const char* path_of(bool chat) {
   return chat ? "/v1/chat/completions" : "/v1/completions";
 }
@@ -192,7 +194,10 @@ void OpenAiJob::fail(const Error& error) {
     return responder_->end();
   }
   HttpResponder::Headers headers = {{"Content-Type", "application/json"}};
-  if (told.status == 429 || told.status == 503) headers.emplace_back("Retry-After", "1");
+  const bool leaving = error.code == Code::kDraining;
+  if (told.status == 429 || told.status == 503) {
+    headers.emplace_back("Retry-After", leaving ? kRestartSeconds : "1");
+  }
   responder_->respond(told.status, headers, openai_error_body(told));
 }
 

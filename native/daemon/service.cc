@@ -13,6 +13,8 @@ namespace lamina::daemon {
 namespace {
 
 constexpr size_t kMaxName = 128;
+// What a model's last step is given before its generations are left untold.
+constexpr std::chrono::seconds kStepTime{5};
 
 Result<void> in_range(const char* name, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return {};
@@ -26,11 +28,12 @@ class ServiceOfModels final : public Service {
   ServiceOfModels(const ServiceOptions& options, OpenHost open)
       : options_(options), open_(std::move(open)) {}
   ~ServiceOfModels() override {
-    for (const auto& w : workers()) w->stop();
+    for (const auto& w : workers()) w->stop(draining_error());
   }
 
   Result<void> load(const std::string& directory, const std::string& name,
                     const std::function<void(const LoadProgress&)>& progress) override {
+    if (draining_) return draining_error();
     LAMINA_TRY(reserve(name));
     Result<std::unique_ptr<ServiceWorker>> made = open_worker(directory, name, progress);
     const std::lock_guard lock(mutex_);
@@ -50,7 +53,7 @@ class ServiceOfModels final : public Service {
       worker = std::move(*at);
       workers_.erase(at);
     }
-    worker->stop();
+    worker->stop(make_error(Code::kUnloaded, "model %s has been unloaded", quote(name).c_str()));
     return {};
   }
 
@@ -86,16 +89,22 @@ class ServiceOfModels final : public Service {
     draining_ = true;
     const auto wait = std::chrono::duration<double>(std::clamp(seconds, 0.0, 1e6));
     const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(wait);
+    const auto all = workers();
+    for (const auto& w : all) w->refuse(draining_error());
     bool idle = true;
-    for (const auto& w : workers()) idle = w->wait_idle(deadline) && idle;
-    return idle;
+    for (const auto& w : all) idle = w->wait_idle(deadline) && idle;
+    if (idle) return true;
+    for (const auto& w : all) w->fail_all(draining_error());
+    const auto told = Clock::now() + kStepTime;
+    for (const auto& w : all) w->wait_idle(told);
+    return false;
   }
 
  private:
   using Worker = ServiceWorker;
 
   static Error draining_error() {
-    return make_error(Code::kCancelled, "the service is shutting down");
+    return make_error(Code::kDraining, "the daemon is leaving and takes nothing new");
   }
 
   Result<void> reserve(const std::string& name) {

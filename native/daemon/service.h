@@ -99,8 +99,8 @@ struct ServiceOptions {
   int32_t queue = 64;  // generations that may wait; more are refused with kQueueFull, or, where a
                        // caller has more here than who comes, that one's last in its place
   KvDType kv_dtype = KvDType::kF16;
-  // Positions of a model's KV cache in all; 0: parallel x context. With less, generations that find
-  // it full wait and are computed again later.
+  // Positions of a model's KV cache in all, at least one context; 0: parallel x context. With less,
+  // generations that find it full wait and are computed again later.
   int32_t cache_positions = 0;
   int32_t device = 0;            // which GPU
   uint64_t memory_budget = 0;    // of its memory; 0: what is free
@@ -119,11 +119,11 @@ class Service {
   // Blocking; other models go on meanwhile. `progress` is called from the calling thread or a loader's.
   virtual Result<void> load(const std::string& directory, const std::string& name,
                             const std::function<void(const LoadProgress&)>& progress) = 0;
-  // Its generations fail with kCancelled first.
+  // Its generations fail with kUnloaded first.
   virtual Result<void> unload(const std::string& name) = 0;
 
   // Errors that need no compute (unknown model, kContextExceeded, bad options, kQueueFull,
-  // draining) come back at once, and `on_event` is never called then.
+  // kDraining) come back at once, and `on_event` is never called then.
   virtual Result<GenerationId> submit(GenerateRequest request, OnEvent on_event) = 0;
   // Ends it within one step, with kDone and FinishReason::kCancelled. Unknown ids are ignored.
   virtual void cancel(GenerationId id) = 0;
@@ -136,7 +136,8 @@ class Service {
 
   virtual std::vector<ModelStatus> status() const = 0;
 
-  // From now on submit() is refused with kCancelled; returns when nothing runs or `seconds` are over.
+  // From now on load() and submit() are refused with kDraining; returns when nothing runs. What
+  // does after `seconds` fails with kDraining, and false is returned.
   virtual bool drain(double seconds) = 0;
 };
 

@@ -57,8 +57,13 @@ ServiceWorker::ServiceWorker(std::unique_ptr<ModelHost> host, const std::string&
   status_.parallel = options.parallel;
 }
 
-Error ServiceWorker::stopped_error() const {
-  return make_error(Code::kCancelled, "model %s has been unloaded", quote(name_).c_str());
+ServiceWorker::~ServiceWorker() {
+  stop(make_error(Code::kUnloaded, "model %s has been unloaded", quote(name_).c_str()));
+}
+
+Error ServiceWorker::closed_error() const {
+  const std::lock_guard lock(mutex_);
+  return *closed_;
 }
 
 bool ServiceWorker::post(Task task) {
@@ -127,7 +132,7 @@ Result<void> ServiceWorker::submit(GenerationId id, GenerateRequest request, OnE
   *generation = {std::move(on_event), request.caller, request.top_logprobs, Clock::now(), {}, {}};
 
   const std::lock_guard lock(mutex_);
-  if (stopping_) return stopped_error();
+  if (closed_) return *closed_;
   if (!has_place(request.caller)) return busy_error();
   ++unfinished_;
   ++unfinished_of_[request.caller];
@@ -167,7 +172,7 @@ Result<void> ServiceWorker::switch_backend(const std::string& kind) {
     }
     done->set_value(std::move(moved));
   });
-  if (!posted) return stopped_error();
+  if (!posted) return closed_error();
   return result.get();
 }
 
@@ -188,7 +193,17 @@ bool ServiceWorker::wait_idle(Clock::time_point deadline) const {
   return idle_.wait_until(lock, deadline, [&] { return undelivered_ == 0; });
 }
 
-void ServiceWorker::stop() {
+void ServiceWorker::refuse(const Error& why) {
+  const std::lock_guard lock(mutex_);
+  if (!closed_) closed_ = why;
+}
+
+void ServiceWorker::fail_all(const Error& why) {
+  post([this, why] { scheduler_->fail_all(why); });
+}
+
+void ServiceWorker::stop(const Error& why) {
+  refuse(why);
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) return;
@@ -208,7 +223,7 @@ void ServiceWorker::run() {
     // Where compute threads have all CPUs, who delivers tokens has its turn now and not a tick later.
     if (busy) std::this_thread::yield();
   }
-  scheduler_->fail_all(stopped_error());
+  scheduler_->fail_all(closed_error());
   publish();
   scheduler_.reset();
   survivor_.reset();

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -28,7 +29,7 @@ class ServiceWorker {
                                                       const std::string& name,
                                                       const std::string& directory,
                                                       const ServiceOptions& options);
-  ~ServiceWorker() { stop(); }
+  ~ServiceWorker();
 
   const std::string& name() const { return name_; }
 
@@ -39,8 +40,12 @@ class ServiceWorker {
   ModelStatus status() const;
   // Whether all generations had ended, and were told so, by then.
   bool wait_idle(Clock::time_point deadline) const;
-  // Everything fails with kCancelled; further calls are refused.
-  void stop();
+  // From now on submit() is refused so; what runs and waits goes on. The first reason stays.
+  void refuse(const Error& why);
+  // What runs and waits fails so, after the step at hand.
+  void fail_all(const Error& why);
+  // Both, and nothing else is done any more either. Joins.
+  void stop(const Error& why);
 
  private:
   using Task = std::function<void()>;
@@ -59,7 +64,7 @@ class ServiceWorker {
   bool has_place(const std::string& caller) const;
   Error busy_error() const;
   bool post(Task task);
-  Error stopped_error() const;
+  Error closed_error() const;
 
   // On the compute thread.
   void run();
@@ -95,6 +100,7 @@ class ServiceWorker {
   std::condition_variable mail_;
   std::vector<Task> mailbox_;
   bool stopping_ = false;
+  std::optional<Error> closed_;  // why submit() is refused
   int32_t unfinished_ = 0;   // taken by submit() and not ended
   std::unordered_map<std::string, int32_t> unfinished_of_;  // the same, by caller
   int32_t undelivered_ = 0;  // the same, but until the last event and the status have been told

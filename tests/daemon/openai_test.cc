@@ -252,6 +252,8 @@ TEST_F(OpenAiTest, RefusalsHaveTheirStatus) {
       {Code::kInvalidArgument, 400, "invalid_request_error", "invalid_value", ""},
       {Code::kContextExceeded, 400, "invalid_request_error", "context_length_exceeded", ""},
       {Code::kQueueFull, 429, "rate_limit_error", "queue_full", "1"},
+      {Code::kDraining, 503, "server_error", "draining", "5"},
+      {Code::kUnloaded, 503, "server_error", "unloaded", "1"},
       {Code::kCancelled, 503, "server_error", "server_unavailable", "1"},
       {Code::kResourceExhausted, 503, "server_error", "server_unavailable", "1"},
       {Code::kDevice, 500, "server_error", "device", ""}};

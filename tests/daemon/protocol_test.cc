@@ -235,6 +235,30 @@ TEST(Protocol, ReadsWhatAGenerationSays) {
   EXPECT_EQ(m.request.answer.sampling.logit_bias, biases);
 }
 
+TEST(Protocol, TheSchemaKnowsEveryCode) {
+  const auto document = schema();
+  const JsonValue error = document->root().find("$defs").find("error_frame");
+  const JsonValue codes = error.find("properties").find("code").find("enum");
+  std::set<std::string> known;
+  for (JsonValue c = codes.first_child(); !c.is_missing(); c = c.next_sibling()) {
+    known.insert(std::string(c.as_string()));
+  }
+  int engine = 0;
+  for (; code_name(static_cast<Code>(engine)) != "unknown"; ++engine) {
+    const std::string name(code_name(static_cast<Code>(engine)));
+    EXPECT_EQ(known.erase(name), 1u) << name;
+  }
+  EXPECT_EQ(engine, static_cast<int>(Code::kUnloaded) + 1);
+  for (const char* own : {error_code::kBadJson, error_code::kUnknownType, error_code::kUnknownField,
+                          error_code::kMissingField, error_code::kBadField, error_code::kOutOfRange,
+                          error_code::kDuplicateId, error_code::kUnknownId, error_code::kOrder,
+                          error_code::kUnknownSession, error_code::kGone, error_code::kTakenOver,
+                          error_code::kTooMany}) {
+    EXPECT_EQ(known.erase(own), 1u) << own;
+  }
+  EXPECT_TRUE(known.empty()) << *known.begin();
+}
+
 TEST(Protocol, JoinsTokensOfOneTurn) {
   GenerationEvent a, b;
   a.token = 5;

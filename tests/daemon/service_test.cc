@@ -108,7 +108,27 @@ TEST_F(ServiceTest, WhatMustBeRefusedIsRefusedAtOnce) {
   three[0]->release();
   for (auto& l : three) EXPECT_EQ(l->wait().finish, FinishReason::kCancelled);
   EXPECT_TRUE(s->drain(10));
-  EXPECT_EQ(refused(request(5, 0, 1)).code, Code::kCancelled);
+  EXPECT_EQ(refused(request(5, 0, 1)).code, Code::kDraining);
+  EXPECT_EQ(s->load("x", "n", {}).error().code, Code::kDraining);
+}
+
+TEST_F(ServiceTest, WhatOutlastsADrainIsToldSo) {
+  options_.parallel = 1;
+  const auto s = service();
+  Listener runs, waits, refused;
+  runs.hold_at(2);
+  ASSERT_TRUE(s->submit(request(20, 1, -1), runs.on_event()));
+  ASSERT_TRUE(s->submit(request(20, 2, -1), waits.on_event()));
+  runs.wait_held();
+  std::thread drain([&] { EXPECT_FALSE(s->drain(0.0)); });
+  // It has begun once nothing new is taken.
+  while (s->submit(request(5, 0, 1), refused.on_event())) std::this_thread::yield();
+  runs.release();
+  drain.join();
+  EXPECT_EQ(runs.wait().error.code, Code::kDraining);
+  EXPECT_EQ(waits.wait().error.code, Code::kDraining);
+  EXPECT_EQ(waits.wait().started, 0);
+  EXPECT_EQ(s->status()[0].running + s->status()[0].queued, 0);
 }
 
 TEST_F(ServiceTest, WhoHasFilledTheQueueMakesRoomForOthers) {
@@ -294,7 +314,7 @@ TEST_F(ServiceTest, ModelsComeAndGo) {
   ASSERT_TRUE(s->unload("m"));
   const auto end = a.wait();
   EXPECT_EQ(end.tokens.size(), 2u);
-  EXPECT_EQ(end.error.code, Code::kCancelled);
+  EXPECT_EQ(end.error.code, Code::kUnloaded);
   EXPECT_EQ(s->unload("m").error().code, Code::kNotFound);
   EXPECT_EQ(s->status().size(), 1u);
   r.model.clear();

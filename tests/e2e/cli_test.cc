@@ -77,6 +77,8 @@ TEST(ExitCode, EveryCodeHasOne) {
   EXPECT_EQ(exit_code_of(Code::kResourceExhausted), 8);
   EXPECT_EQ(exit_code_of(Code::kContextExceeded), 8);
   EXPECT_EQ(exit_code_of(Code::kQueueFull), 8);
+  EXPECT_EQ(exit_code_of(Code::kDraining), 8);
+  EXPECT_EQ(exit_code_of(Code::kUnloaded), 8);
   EXPECT_EQ(exit_code_of(Code::kOutOfMemory), 8);
   EXPECT_EQ(exit_code_of(Code::kCancelled), 130);
 }

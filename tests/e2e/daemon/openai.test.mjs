@@ -132,6 +132,27 @@ test('errors are OpenAI\'s', async () => {
   assert.equal((await daemon.get('/v1/nothing')).status, 404);
 });
 
+test('an AbortController ends what it asked for', async () => {
+  const endless = { model, prompt: 'Once', max_tokens: 1900, logit_bias: { 1: -100, 4: -100 } };
+  const cancelled = (n) => daemon.metric(new RegExp(`^lamina_generations_total\\{end="cancelled"\\} ${n}$`, 'm'));
+  const streaming = new AbortController();
+  const stream = await openai.completions.create({ ...endless, stream: true }, { signal: streaming.signal });
+  let chunks = 0, finish = null;
+  for await (const chunk of stream) {
+    finish = chunk.choices[0].finish_reason ?? finish;
+    if (++chunks === 3) streaming.abort();
+  }
+  assert.equal(finish, null);
+  await cancelled(1);
+  const whole = new AbortController();
+  const answer = openai.completions.create(endless, { signal: whole.signal });
+  await daemon.metric(/lamina_running\{model="storyteller"\} 1\n/);
+  whole.abort();
+  await assert.rejects(answer, OpenAI.APIUserAbortError);
+  await cancelled(2);
+  await daemon.metric(/lamina_running\{model="storyteller"\} 0\n/);
+});
+
 // Asks for one long answer after another until it is to leave, so that the places and the queue are
 // full whatever this machine's speed.
 function keeper() {
@@ -171,7 +192,5 @@ test('a full queue says so, and who leaves makes room', async () => {
     for (const go of leave) go();
   }
   await within(60000, until((answer) => answer.choices?.length === 1), 'room again');
-  await within(60000, (async () => {
-    while (!/lamina_running\{model="storyteller"\} 0\n/.test(await (await daemon.get('/metrics')).text())) await delay(50);
-  })(), 'nothing running');
+  await daemon.metric(/lamina_running\{model="storyteller"\} 0\n/, 60000);
 });

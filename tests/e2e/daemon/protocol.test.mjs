@@ -5,13 +5,13 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
-import { Client, Daemon, delay, textOf, within, workFile } from './daemon.mjs';
+import { Client, Daemon, textOf, within, workFile } from './daemon.mjs';
 
 let daemon;
 before(async () => {
   fs.mkdirSync(workFile('models'), { recursive: true });
   fs.cpSync(process.env.BUILT_MODEL, workFile('models/second'), { recursive: true });
-  daemon = await Daemon.start(['--models', workFile('models'), '--grace', '5', '--log-level', 'debug']);
+  daemon = await Daemon.start(['--models', workFile('models'), '--log-level', 'debug']);
 });
 after(() => daemon?.child.kill('SIGKILL'));
 
@@ -123,7 +123,9 @@ test('every wrong message has its error, and the connection stays', async () => 
   const missing = await client.last('m');
   assert.deepEqual([missing.code, missing.seq], ['not_found', 1]);
   client.say({ type: 'generate', id: 'big', prompt: 'word '.repeat(20000) });
-  assert.equal((await client.last('big')).type, 'error');
+  const big = await client.last('big');
+  assert.equal(big.code, 'context_exceeded');
+  assert.match(big.message, /has 100000 bytes/);  // told without making tokens of it
   await client.close();
 });
 
@@ -157,10 +159,11 @@ test('a cut connection loses and doubles nothing', async () => {
 });
 
 test('a session is taken over, and ends after its grace', async () => {
-  const first = await Client.hello(daemon);
+  const brief = await Daemon.start(['--grace', '1']);
+  const first = await Client.hello(brief);
   first.say({ type: 'generate', id: 'a', ...long, max_tokens: 2000 });
   await first.next((f) => f.type === 'token');
-  const second = await Client.connect(daemon);
+  const second = await Client.connect(brief);
   second.say({ type: 'resume', session: first.session, last_seq: {} });
   await second.next((f) => f.type === 'resumed');
   assert.equal(await within(5000, first.closed, 'close'), 4001);
@@ -168,11 +171,12 @@ test('a session is taken over, and ends after its grace', async () => {
   await second.last('a');
   whole(second.of('a'));
   await second.cut();
-  await delay(6000);
-  const third = await Client.connect(daemon);
+  await brief.metric(/^lamina_sessions 0$/m);
+  const third = await Client.connect(brief);
   third.say({ type: 'resume', session: first.session, last_seq: {} });
   await third.next((f) => f.code === 'unknown_session');
   await third.close();
+  await brief.stop();
 });
 
 test('cancel ends a generation', async () => {
@@ -225,7 +229,7 @@ test('models come and go', async () => {
   await client.next((f) => f.id === 'b' && f.type === 'token');
   client.say({ type: 'unload', id: 'u', model: 'second' });
   assert.equal((await client.next((f) => f.id === 'u')).type, 'unloaded');
-  assert.equal((await client.last('b')).code, 'cancelled');
+  assert.equal((await client.last('b')).code, 'unloaded');
   await client.close();
 });
 
@@ -271,6 +275,21 @@ test('metrics count, by curl', async () => {
   }
 });
 
+test('tokens count while a generation runs', async () => {
+  const client = await Client.hello(daemon);
+  const completed = async () => Number(/^lamina_tokens_total\{kind="completion"\} (\d+)/m.exec(await (await daemon.get('/metrics')).text())[1]);
+  const before = await completed();
+  client.say({ type: 'generate', id: 'a', ...long, max_tokens: 1900 });
+  const heard = () => client.of('a').flatMap((f) => f.tokens ?? []).length;
+  await client.next((f) => f.id === 'a' && heard() >= 10);
+  const least = heard();
+  assert.ok((await completed()) >= before + least);
+  client.say({ type: 'cancel', id: 'a' });
+  const done = await client.last('a');
+  assert.equal((await completed()) - before, done.usage.completion_tokens);
+  await client.close();
+});
+
 test('the log has no prompt, no answer and no token', () => {
   assert.ok(daemon.log.includes('session begun'));
   for (const secret of [daemon.token, 'Once upon', 'owl', 'upon a time']) {
@@ -280,10 +299,15 @@ test('the log has no prompt, no answer and no token', () => {
 
 test('SIGTERM lets answers end', async () => {
   const client = await Client.hello(daemon);
-  client.say({ type: 'generate', id: 'a', ...long });
+  client.say({ type: 'generate', id: 'a', ...long, max_tokens: 1900 });
   await client.next((f) => f.id === 'a' && f.type === 'token');
   const left = daemon.stop();
-  await delay(300);
+  await daemon.logged(/draining/);
+  client.say({ type: 'generate', id: 'late', prompt: 'Once' });
+  assert.equal((await client.last('late')).code, 'draining');
+  const late = await daemon.post('/v1/completions', { prompt: 'Once' });
+  assert.deepEqual([late.status, late.headers.get('retry-after'), (await late.json()).error.code], [503, '5', 'draining']);
+  assert.equal((await daemon.get('/health/ready')).status, 503);
   const done = await client.last('a');
   assert.equal(done.finish, 'length');
   assert.equal(await within(10000, client.closed, 'close'), 1001);
@@ -299,4 +323,5 @@ test('a drain has an end', async () => {
   const begun = performance.now();
   assert.equal((await short.stop()).code, 0);
   assert.ok(performance.now() - begun < 15000);
+  assert.equal((await client.last('a')).code, 'draining');
 });
