@@ -29,7 +29,7 @@ daemon::Log make_log(const daemon::Settings& settings) {
 }
 
 // The address on standard output, for people and programs; the token with it unless that is the
-// system's journal, where others may read.
+// system's journal, where others may read: the log names its file.
 Result<void> announce(Console& console, const daemon::ServeConfig& config,
                       const daemon::ServeFacts& facts) {
   const bool journal = std::getenv("JOURNAL_STREAM") != nullptr;
@@ -37,17 +37,6 @@ Result<void> announce(Console& console, const daemon::ServeConfig& config,
   if (!config.net.token.empty() && !journal) url += "#token=" + config.net.token;
   LAMINA_TRY(console.write(url + "\n"));
   LAMINA_TRY(console.flush());
-  if (journal) console.note("the token is in " + config.token_path);
-  if (!config.fingerprint.empty()) {
-    console.note("certificate of our own making, SHA-256 " + config.fingerprint);
-  }
-  for (const daemon::ModelStatus& model : facts.models) {
-    console.note(model.name + ": on " + model.backend + " (" + model.device + "), " +
-                 model.backend_reason +
-                 format("; %d at once, %d tokens each", model.parallel, model.context));
-  }
-  if (config.insecure)
-    console.warn("everybody who reaches this port may use it: no token is asked for");
   return {};
 }
 

@@ -133,6 +133,7 @@ Result<void> App::load_models() {
   for (const ModelStatus& m : service_->status()) {
     log_.info("loaded", {{"model", m.name},
                          {"backend", m.backend},
+                         {"device", m.device},
                          {"why", m.backend_reason},
                          {"context", m.context},
                          {"parallel", m.parallel}});
@@ -205,8 +206,8 @@ void App::begin_drain() {
     const bool idle = service_->drain(config_.drain_seconds);
     server_->post([this, idle] {
       log_.info("leaving", {{"finished", idle ? "true" : "false"}});
-      // What was just computed reaches its frames first.
-      server_->post([this] { server_->stop(kGoodbyeSeconds); });
+      desk_->deliver();  // what was computed last
+      server_->stop(kGoodbyeSeconds);
     });
   });
 }
@@ -214,8 +215,14 @@ void App::begin_drain() {
 void App::run(const std::function<void(const ServeFacts&)>& ready) {
   drainer_ = std::make_unique<Worker>();
   watch_signals();
-  ServeFacts facts{url_of(config_.net, server_->port()), service_->status()};
-  log_.info("listening", {{"url", facts.url}});
+  const ServeFacts facts{url_of(config_.net, server_->port())};
+  log_.info("listening",
+            {{"url", facts.url}, {"token_file", config_.insecure ? "" : config_.token_path}});
+  if (!config_.fingerprint.empty()) {
+    log_.info("certificate of our own making", {{"sha256", config_.fingerprint}});
+  }
+  if (config_.insecure)
+    log_.warn("no token is asked for: everybody who reaches this port is served");
   server_->post([&ready, facts] { ready(facts); });
   ask_for_short_turns();
   server_->run();

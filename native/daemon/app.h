@@ -31,11 +31,10 @@ Result<ServeConfig> serve_config(const Settings& settings, const std::string& ve
 
 struct ServeFacts {
   std::string url;  // "http://127.0.0.1:8484/", without the token
-  std::vector<ModelStatus> models;
 };
 
-// Serves until SIGINT or SIGTERM: then nothing new is taken, answers end or are cut when the
-// drain's time is over. `ready` is called when requests are answered. Installs signal handlers.
+// Serves until SIGINT or SIGTERM: then nothing new is taken, answers end, or are told when
+// the drain's time is over. `ready` is called when requests are answered. Installs signal handlers.
 Result<void> serve(const ServeConfig& config, Log& log,
                    const std::function<void(const ServeFacts&)>& ready);
 

@@ -60,8 +60,8 @@ constexpr SettingInfo kTable[] = {
      "Those that may wait; more are refused"},
     {"cache_size", "--cache-size,--cache", "LAMINA_CACHE_SIZE", Kind::kNumber, "N", "0", 0, 1 << 30,
      "Engine",
-     "Tokens that the key/value cache of a model holds, of all conversations; 0: --parallel times "
-     "--ctx. One --ctx at least; with less than 0 makes, conversations may wait for each other"},
+     "Tokens that a model's key/value cache holds, of all conversations, at least --ctx; 0: "
+     "--parallel times --ctx. With less, conversations may wait for each other"},
     {"kv", "--kv", "LAMINA_KV", Kind::kChoice, "f32|f16|i8", "f16", 0, 0, "Engine",
      "Precision of the key/value cache"},
     {"load", "--load", "LAMINA_LOAD", Kind::kChoice, "auto|mmap|huge", "auto", 0, 0, "Engine",
@@ -69,9 +69,9 @@ constexpr SettingInfo kTable[] = {
     {"ui", "--ui", "LAMINA_UI", Kind::kText, "DIR", "", 0, 0, "Service",
      "Folder of web pages to serve at /"},
     {"grace", "--grace", "LAMINA_GRACE", Kind::kNumber, "SECONDS", "30", 0, 3600, "Service",
-     "How long a WebSocket session awaits its client's return"},
+     "Seconds that a WebSocket session awaits its client's return"},
     {"drain", "--drain", "LAMINA_DRAIN", Kind::kNumber, "SECONDS", "30", 0, 3600, "Service",
-     "How long answers may go on after SIGTERM or Ctrl-C"},
+     "Seconds that answers may go on after SIGTERM or Ctrl-C"},
     {"log_format", "--log-format", "LAMINA_LOG_FORMAT", Kind::kChoice, "text|json", "text", 0, 0,
      "Service", "Form of the log on standard error"},
     {"log_level", "--log-level", "LAMINA_LOG_LEVEL", Kind::kChoice, "debug|info|warn|error|off",

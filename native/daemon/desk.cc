@@ -2,8 +2,10 @@
 #include "native/daemon/desk.h"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <utility>
+#include <variant>
 
 #include "native/daemon/metrics.h"
 
@@ -67,26 +69,44 @@ Desk::~Desk() {
   inbox_->desk = nullptr;
 }
 
+// On its way to the service.
+struct Desk::Submission {
+  GenerateRequest request;
+  std::atomic<bool> cancelled{false};  // nobody wants it any more
+
+  // The event that ends it at once, or the service's id.
+  std::variant<GenerationEvent, GenerationId> bring(Service& service, OnEvent on_event) {
+    GenerationEvent end{};
+    if (cancelled) {
+      end.kind = GenerationEvent::Kind::kDone;
+      end.finish = FinishReason::kCancelled;
+      return end;
+    }
+    const Result<GenerationId> id = service.submit(std::move(request), std::move(on_event));
+    if (id) return *id;
+    end.kind = GenerationEvent::Kind::kFailed;
+    end.error = id.error();
+    return end;
+  }
+};
+
 Ticket Desk::submit(GenerateRequest request, OnEvents on_events) {
   const Ticket ticket = ++last_;
-  open_.emplace(ticket, Open{std::move(on_events)});
-  auto shared = std::make_shared<GenerateRequest>(std::move(request));
-  const std::string caller = shared->caller;
-  const bool is_long = text_bytes(*shared) > kShortBytes;
-  submissions_.add(caller, is_long, [&service = service_, inbox = inbox_, ticket, shared] {
-    const Result<GenerationId> id =
-        service.submit(std::move(*shared), [inbox, ticket](const GenerationEvent& event) {
-          inbox->put(inbox, [&](Inbox& box) { box.events.emplace_back(ticket, event); });
-        });
+  const std::string caller = request.caller;
+  const bool is_long = text_bytes(request) > kShortBytes;
+  const auto submission = std::make_shared<Submission>();
+  submission->request = std::move(request);
+  open_.emplace(ticket, Open{std::move(on_events), submission});
+  submissions_.add(caller, is_long, [&service = service_, inbox = inbox_, ticket, submission] {
+    auto outcome = submission->bring(service, [inbox, ticket](const GenerationEvent& event) {
+      inbox->put(inbox, [&](Inbox& box) { box.events.emplace_back(ticket, event); });
+    });
     inbox->put(inbox, [&](Inbox& box) {
-      if (id) {
+      if (const auto* id = std::get_if<GenerationId>(&outcome)) {
         box.admitted.emplace_back(ticket, *id);
-        return;
+      } else {
+        box.events.emplace_back(ticket, std::get<GenerationEvent>(std::move(outcome)));
       }
-      GenerationEvent refusal;
-      refusal.kind = GenerationEvent::Kind::kFailed;
-      refusal.error = id.error();
-      box.events.emplace_back(ticket, std::move(refusal));
     });
   });
   return ticket;
@@ -165,6 +185,7 @@ void Desk::cancel(Ticket ticket) {
   const auto found = open_.find(ticket);
   if (found == open_.end()) return;
   found->second.cancel = true;
+  found->second.submission->cancelled = true;
   if (found->second.id != 0) service_.cancel(found->second.id);
 }
 

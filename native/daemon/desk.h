@@ -40,19 +40,23 @@ class Desk {
   void abandon(Ticket ticket);  // cancelled, and nothing more is heard
   void pause(Ticket ticket, bool paused);
 
+  // Tells at once what has happened so far, also what waits for more to join it.
+  void deliver();
+
   // Runs `work` away from the loop, one after the other, then `then` on it.
   void background(std::function<void()> work, std::function<void()> then);
 
  private:
   struct Inbox;
+  struct Submission;
   struct Open {
     OnEvents on_events;   // null: abandoned, only counted until it ends
+    std::shared_ptr<Submission> submission;
     GenerationId id = 0;  // 0: the service has not answered yet
     bool cancel = false, paused = false, started = false;
     Usage counted;  // in the metrics
   };
 
-  void deliver();
   void look_again();  // delivers in a while, without a compute thread's waking the loop
   void admitted(Ticket ticket, GenerationId id);
   void count(Open& open, std::span<const GenerationEvent> events);

@@ -50,7 +50,12 @@ class FolderHost final : public ModelHost {
     LAMINA_ASSIGN(conversation_, cli::Conversation::create(model_->manifest, *tokenizer_));
     backends_ = {"cpu"};
     const auto gpus = cli::list_vulkan();
-    if (gpus && !gpus->empty()) backends_.push_back("vulkan");
+    const bool any_gpu = gpus && !gpus->empty();
+    if (any_gpu) backends_.push_back("vulkan");
+    // Why there is none takes long to tell.
+    if (!any_gpu && flags_.backend == "auto") {
+      chosen->why = "Vulkan finds no GPU here: see `lamina doctor`";
+    }
     if (std::ranges::find(backends_, chosen->kind) == backends_.end()) {
       backends_.push_back(chosen->kind);
     }

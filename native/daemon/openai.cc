@@ -78,8 +78,8 @@ void OpenAi::complete(bool chat, const HttpRequest& request,
     return responder->respond(error->status, json_headers(), openai_error_body(*error));
   }
   auto& wanted = std::get<OpenAiRequest>(parsed);
-  for (GenerateRequest& generation : wanted.generations) {
-    generation.caller = caller_of(request, wanted.user);
+  for (GenerateRequest& prompt : wanted.prompts) {
+    prompt.caller = caller_of(request, wanted.user);
   }
   OpenAiJob::run(parts_, options_, std::move(wanted), responder);
 }

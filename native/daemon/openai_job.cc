@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "native/daemon/openai_job.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
@@ -12,6 +13,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Kind = GenerationEvent::Kind;
 
+constexpr size_t kMostAtWork = 8;  // choices of one request that run or wait
+constexpr double kAgainSeconds = 0.25;
 constexpr const char* kRestartSeconds = "5";  // about, of a daemon that is leaving
 
 const char* path_of(bool chat) {
@@ -37,7 +40,7 @@ void OpenAiJob::run(const OpenAiParts& parts, const OpenAiOptions& options, Open
   responder->on_drained([weak = std::weak_ptr(job)] {
     if (const auto self = weak.lock()) self->hold_back();
   });
-  job->submit();
+  job->submit_more();
 }
 
 OpenAiJob::OpenAiJob(const OpenAiParts& parts, const OpenAiOptions& options, OpenAiRequest request,
@@ -47,23 +50,33 @@ OpenAiJob::OpenAiJob(const OpenAiParts& parts, const OpenAiOptions& options, Ope
       request_(std::move(request)),
       responder_(std::move(responder)) {
   head_ = {request_.chat, draw_id(request_.chat), std::time(nullptr), request_.model};
-  choices_.resize(request_.generations.size());
-  logprobs_ = request_.generations.front().top_logprobs >= 0;
-}
-
-void OpenAiJob::submit() {
   if (head_.model.empty()) {
     const std::vector<ModelStatus> loaded = parts_.service.status();
     if (!loaded.empty()) head_.model = loaded.front().name;
   }
-  for (size_t i = 0; i < choices_.size(); ++i) {
-    if (request_.echo) choices_[i].answer.text = request_.generations[i].prompt;
-    choices_[i].ticket =
-        parts_.desk.submit(std::move(request_.generations[i]),
-                           [self = shared_from_this(), i](std::span<const GenerationEvent> events) {
-                             self->on_events(i, events);
-                           });
+  choices_.resize(request_.choices());
+  for (size_t i = 0; i < choices_.size(); ++i) waiting_.insert(waiting_.end(), i);
+  most_at_work_ = kMostAtWork;
+  logprobs_ = request_.prompts.front().top_logprobs >= 0;
+}
+
+void OpenAiJob::submit_more() {
+  while (!over_ && at_work_ < most_at_work_ && !waiting_.empty()) {
+    submit(waiting_.extract(waiting_.begin()).value());
   }
+}
+
+void OpenAiJob::submit(size_t index) {
+  ++at_work_;
+  GenerateRequest generation = request_.choice(index);
+  Choice& choice = choices_[index];
+  if (request_.echo) choice.answer.text = generation.prompt;
+  choice.ticket = parts_.desk.submit(
+      std::move(generation),
+      [self = shared_from_this(), index](std::span<const GenerationEvent> events) {
+        self->on_events(index, events);
+      });
+  if (paused_) parts_.desk.pause(choice.ticket, true);
 }
 
 void OpenAiJob::on_events(size_t index, std::span<const GenerationEvent> events) {
@@ -76,6 +89,7 @@ void OpenAiJob::on_events(size_t index, std::span<const GenerationEvent> events)
     if (over_) return;
     switch (event.kind) {
       case Kind::kStarted:
+        started_ = true;
         if (request_.stream && !streaming_) begin_stream();
         break;
       case Kind::kToken:
@@ -87,7 +101,7 @@ void OpenAiJob::on_events(size_t index, std::span<const GenerationEvent> events)
         break;
       case Kind::kFailed:
         flush();
-        return fail(event.error);
+        return on_failed(index, event.error);
       case Kind::kNotice:
         break;
     }
@@ -119,6 +133,7 @@ void OpenAiJob::on_tokens(size_t index, std::span<const GenerationEvent* const> 
 void OpenAiJob::on_done(size_t index, const GenerationEvent& event) {
   Choice& choice = choices_[index];
   choice.done = true;
+  --at_work_;
   choice.answer.finish = event.finish;
   choice.answer.usage = event.usage;
   if (request_.stream) {
@@ -127,7 +142,21 @@ void OpenAiJob::on_done(size_t index, const GenerationEvent& event) {
     chunk.finish = event.finish;
     write_chunk(index, std::move(chunk));
   }
-  if (all_done()) finish();
+  if (all_done()) return finish();
+  submit_more();
+}
+
+void OpenAiJob::on_failed(size_t index, const Error& error) {
+  const bool others = at_work_ > 1 || started_;
+  if (error.code != Code::kQueueFull || !others || choices_[index].begun) return fail(error);
+  choices_[index].ticket = 0;
+  waiting_.insert(index);
+  --at_work_;
+  most_at_work_ = std::max<size_t>(at_work_, 1);
+  if (at_work_ > 0) return;  // the end of one of those submits the next
+  parts_.loop.after(kAgainSeconds, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->submit_more();
+  });
 }
 
 bool OpenAiJob::all_done() const {
@@ -204,7 +233,7 @@ void OpenAiJob::fail(const Error& error) {
 void OpenAiJob::give_up() {
   over_ = true;
   for (const Choice& choice : choices_) {
-    if (!choice.done) parts_.desk.abandon(choice.ticket);
+    if (!choice.done && choice.ticket != 0) parts_.desk.abandon(choice.ticket);
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,9 @@
 
 namespace lamina::daemon {
 
-// Lives as long as it is needed: the desk and the responder hold it.
+// Its choices are submitted a few at a time, so that one request fills no queue. When it is full
+// all the same, those that were not taken wait for the others, and try again; with no other there
+// is no answer. Lives as long as it is needed: the desk and the responder hold it.
 class OpenAiJob : public std::enable_shared_from_this<OpenAiJob> {
  public:
   static void run(const OpenAiParts& parts, const OpenAiOptions& options, OpenAiRequest request,
@@ -24,13 +27,15 @@ class OpenAiJob : public std::enable_shared_from_this<OpenAiJob> {
   struct Choice {
     OpenAiChoice answer;
     Ticket ticket = 0;
-    bool begun = false, done = false;
+    bool begun = false, done = false;  // begun: something of it was streamed
     size_t offset = 0;  // bytes told
   };
 
-  void submit();
+  void submit_more();
+  void submit(size_t index);
   void on_events(size_t index, std::span<const GenerationEvent> events);
   void on_tokens(size_t index, std::span<const GenerationEvent* const> tokens);
+  void on_failed(size_t index, const Error& error);
   void on_done(size_t index, const GenerationEvent& event);
   void fail(const Error& error);
   void give_up();  // nobody waits for the answer any more
@@ -47,7 +52,10 @@ class OpenAiJob : public std::enable_shared_from_this<OpenAiJob> {
   std::shared_ptr<HttpResponder> responder_;
   OpenAiHead head_;
   std::vector<Choice> choices_;
+  std::set<size_t> waiting_;  // choices that are to be submitted yet
+  size_t at_work_ = 0, most_at_work_;
   bool logprobs_ = false, streaming_ = false, over_ = false, paused_ = false;
+  bool started_ = false;  // a choice of it
 };
 
 }  // namespace lamina::daemon

@@ -24,7 +24,6 @@ struct Reader {
   Fields f;
   OpenAiRequest request;
   GenerateRequest pattern;
-  int choices = 1;
 
   Reader(JsonValue root, FieldError& e) : error(e), f(root, "", Fields::Nulls::kAbsent, e) {}
 
@@ -35,7 +34,7 @@ struct Reader {
   void read_max_tokens(std::initializer_list<const char*> names);
   void refuse_unsupported();
   void read_response_format();
-  void add(GenerateRequest generation);
+  void check_choices();
 };
 
 void read_float(Fields& f, std::string_view name, double low, double high, float& value) {
@@ -128,17 +127,29 @@ void Reader::read_common() {
   read_bias();
   read_stop();
   read_stream();
-  choices = static_cast<int>(f.integer("n", 1, kMaxChoices).value_or(1));
-  request.choices_per_prompt = static_cast<size_t>(choices);
+  request.choices_per_prompt =
+      static_cast<size_t>(f.integer("n", 1, int64_t{kMaxChoices}).value_or(1));
   const auto seed = f.integer("seed", INT64_MIN, INT64_MAX);
   std::random_device device;
   p.seed = seed ? static_cast<uint64_t>(*seed) : (uint64_t{device()} << 32) | device();
 }
 
-void Reader::add(GenerateRequest generation) {
-  for (int i = 0; i < choices; ++i) {
-    request.generations.push_back(generation);
-    ++generation.answer.sampling.seed;  // or all choices were the same
+// What an answer may hold.
+void Reader::check_choices() {
+  const size_t all = request.choices();
+  if (all > kMaxChoices) {
+    f.refuse(Kind::kOutOfRange, "n",
+             "makes more than " + std::to_string(kMaxChoices) + " choices of these prompts");
+  }
+  if (all > kMaxHeldLogprobs && pattern.top_logprobs >= 0 && !request.stream) {
+    f.refuse(Kind::kOutOfRange, "n",
+             "must make at most " + std::to_string(kMaxHeldLogprobs) +
+                 " choices with logprobs, or be streamed");
+  }
+  size_t echoed = 0;
+  for (const GenerateRequest& prompt : request.prompts) echoed += prompt.prompt.size();
+  if (request.echo && echoed * request.choices_per_prompt > kMaxEcho) {
+    f.refuse(Kind::kOutOfRange, "echo", "makes an answer of more than 16 MB of these prompts");
   }
 }
 
@@ -194,7 +205,8 @@ void read_chat(Reader& r) {
   const auto top = r.f.integer("top_logprobs", 0, 20);
   if (top && !logprobs) r.f.refuse(Kind::kWrongKind, "top_logprobs", "needs \"logprobs\": true");
   if (logprobs) r.pattern.top_logprobs = static_cast<int32_t>(top.value_or(0));
-  r.add(r.pattern);
+  r.request.prompts = {r.pattern};
+  r.check_choices();
 }
 
 // What is continued: a text, or tokens, whose upper limit is the vocabulary's and the service's.
@@ -242,14 +254,11 @@ void read_completion(Reader& r) {
   if (!r.f.text("suffix", 0, kAnyBytes).value_or("").empty()) {
     r.f.refuse(Kind::kOutOfRange, "suffix", "must be empty: text is only continued");
   }
-  const auto best_of = r.f.integer("best_of", 1, kMaxChoices);
-  if (best_of && *best_of != r.choices) {
+  const auto best_of = r.f.integer("best_of", 1, int64_t{kMaxChoices});
+  if (best_of && static_cast<size_t>(*best_of) != r.request.choices_per_prompt) {
     r.f.refuse(Kind::kOutOfRange, "best_of", "must equal n");
   }
   const std::vector<Prompt> prompts = read_prompts(r.f);
-  if (prompts.size() * static_cast<size_t>(r.choices) > kMaxChoices) {
-    r.f.refuse(Kind::kOutOfRange, "n", "makes more than 8 choices of these prompts");
-  }
   for (const Prompt& prompt : prompts) {
     if (r.request.echo && !prompt.ids.empty()) {
       r.f.refuse(Kind::kWrongKind, "echo", "can't be had of token ids here");
@@ -257,8 +266,9 @@ void read_completion(Reader& r) {
     GenerateRequest generation = r.pattern;
     generation.prompt = prompt.text;
     generation.prompt_ids = prompt.ids;
-    r.add(std::move(generation));
+    r.request.prompts.push_back(std::move(generation));
   }
+  r.check_choices();
 }
 
 OpenAiError as_error(const FieldError& error) {
@@ -286,6 +296,12 @@ std::variant<OpenAiRequest, OpenAiError> parse(std::string_view body, bool chat)
 }
 
 }  // namespace
+
+GenerateRequest OpenAiRequest::choice(size_t index) const {
+  GenerateRequest generation = prompts[index / choices_per_prompt];
+  generation.answer.sampling.seed += index % choices_per_prompt;  // or all were the same
+  return generation;
+}
 
 std::variant<OpenAiRequest, OpenAiError> parse_chat_request(std::string_view body) {
   return parse(body, true);

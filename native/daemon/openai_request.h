@@ -32,13 +32,18 @@ struct OpenAiRequest {
   bool stream = false;
   bool include_usage = false;                // of a stream: one more chunk with it
   bool echo = false;                         // completions: the prompt before each answer
-  std::vector<GenerateRequest> generations;  // one per choice, in order
+  std::vector<GenerateRequest> prompts;      // at least one
   size_t choices_per_prompt = 1;             // which stand together
+
+  size_t choices() const { return prompts.size() * choices_per_prompt; }
+  GenerateRequest choice(size_t index) const;  // each has a seed of its own
 };
 
 std::variant<OpenAiRequest, OpenAiError> parse_chat_request(std::string_view body);
 std::variant<OpenAiRequest, OpenAiError> parse_completion_request(std::string_view body);
 
-constexpr int kMaxChoices = 8;
+constexpr size_t kMaxChoices = 128;            // of all prompts
+constexpr size_t kMaxHeldLogprobs = 8;         // choices whose logprobs wait for the last one's end
+constexpr size_t kMaxEcho = size_t{16} << 20;  // bytes of prompts in an answer
 
 }  // namespace lamina::daemon

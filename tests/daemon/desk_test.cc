@@ -89,6 +89,17 @@ TEST_F(DeskTest, TokensCountWhileTheyCome) {
   EXPECT_EQ(heard, 5u);
 }
 
+TEST_F(DeskTest, WhatWaitsForMoreCanBeHadAtOnce) {
+  loop.keep_turns = true;
+  submit("a", "x");
+  ASSERT_TRUE(admitted(1));
+  emit(Kind::kStarted, {10, 0, 0});
+  emit(Kind::kToken, {10, 0, 1});
+  emit(Kind::kDone, {10, 0, 1});
+  desk.deliver();
+  EXPECT_EQ(heard, 3u);
+}
+
 TEST_F(DeskTest, WhatWasAbandonedIsCountedToo) {
   const Ticket ticket = submit("a", "x");
   ASSERT_TRUE(admitted(1));

@@ -3,6 +3,8 @@
 // desk's workers.
 #pragma once
 
+#include <atomic>
+#include <climits>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -98,6 +100,8 @@ class FakeService : public Service {
   Result<GenerationId> submit(GenerateRequest request, OnEvent on_event) override {
     const std::lock_guard lock(mutex_);
     if (refusal) return *refusal;
+    if (running >= places) return make_error(Code::kQueueFull, "full");
+    ++running;
     generations[++last].request = std::move(request);
     generations[last].on_event = std::move(on_event);
     return last;
@@ -137,6 +141,7 @@ class FakeService : public Service {
     event.kind = GenerationEvent::Kind::kDone;
     event.finish = reason;
     event.usage = {3, 1, tokens};
+    --running;
     emit(id, event);
   }
 
@@ -144,6 +149,7 @@ class FakeService : public Service {
   std::map<GenerationId, Generation> generations;
   GenerationId last = 0;
   std::optional<Error> refusal;
+  std::atomic<int> running{0}, places{INT_MAX};  // a finished one leaves its place
   std::vector<ModelStatus> models;
   std::string switched;
   bool fail_load = false;

@@ -44,7 +44,9 @@ TEST(OpenAiRequest, NamesWhatItRefuses) {
   EXPECT_EQ(chat_param(R"("top_p":-0.1)"), "top_p");
   EXPECT_EQ(chat_param(R"("max_tokens":0)"), "max_tokens");
   EXPECT_EQ(chat_param(R"("max_completion_tokens":1.5)"), "max_completion_tokens");
-  EXPECT_EQ(chat_param(R"("n":9)"), "n");
+  EXPECT_EQ(chat_param(R"("n":129)"), "n");
+  EXPECT_EQ(chat_param(R"("n":9,"logprobs":true)"), "n");
+  EXPECT_EQ(chat_param(R"("n":9,"logprobs":true,"stream":true)"), "taken");
   EXPECT_EQ(chat_param(R"("n":1000000000)"), "n");
   EXPECT_EQ(chat_param(R"("stop":5)"), "stop");
   EXPECT_EQ(chat_param(R"("stop":["a",5])"), "stop[1]");
@@ -64,12 +66,19 @@ TEST(OpenAiRequest, NamesWhatItRefuses) {
   EXPECT_EQ(completion_param(R"("prompt":[2147483648])"), "prompt[0]");
   EXPECT_EQ(completion_param(R"("prompt":[[1],"a"])"), "prompt[1]");
   EXPECT_EQ(completion_param(R"("prompt":["a",[1]])"), "prompt[1]");
-  EXPECT_EQ(completion_param(R"("prompt":[[1],[1],[1],[1],[1],[1],[1],[1],[1]])"), "prompt");
+  std::string many = "[1]";
+  for (int i = 1; i < 128; ++i) many += ",[1]";
+  EXPECT_EQ(completion_param(R"("prompt":[)" + many + "]"), "taken");
+  EXPECT_EQ(completion_param(R"("n":2,"prompt":[)" + many + "]"), "n");
+  EXPECT_EQ(completion_param(R"("prompt":[)" + many + ",[1]]"), "prompt");
+  const std::string large(size_t{1} << 20, 'x');
+  EXPECT_EQ(completion_param(R"("n":16,"echo":true,"prompt":")" + large + "\""), "taken");
+  EXPECT_EQ(completion_param(R"("n":17,"echo":true,"prompt":")" + large + "\""), "echo");
   EXPECT_EQ(completion_param(R"("prompt":[1],"echo":true)"), "echo");
   EXPECT_EQ(completion_param(R"("prompt":{"a":1})"), "prompt");
   EXPECT_EQ(completion_param(R"("prompt":"x","user":5)"), "user");
   EXPECT_EQ(completion_param(R"("prompt":"x","suffix":"y")"), "suffix");
-  EXPECT_EQ(completion_param(R"("prompt":["a","b","c"],"n":3)"), "n");
+  EXPECT_EQ(completion_param(R"("prompt":["a","b","c"],"n":43)"), "n");
   EXPECT_EQ(completion_param(R"("prompt":"x","logprobs":true)"), "logprobs");
   const auto silent = refusal(parse_chat_request(R"({"messages":[{"role":"user"}]})"));
   EXPECT_EQ(silent.param, "messages[0].content");
@@ -85,30 +94,30 @@ TEST(OpenAiRequest, ReadsContentOfBothShapes) {
       R"({"messages":[{"role":"developer","content":"Be brief."},{"role":"user","content":)"
       R"([{"type":"text","text":"Hel"},{"type":"text","text":"lo"}]}],"n":2,"seed":7})");
   const auto& request = std::get<OpenAiRequest>(parsed);
-  ASSERT_EQ(request.generations.size(), 2u);
-  const auto& messages = request.generations[0].messages;
+  ASSERT_EQ(request.choices(), 2u);
+  const auto& messages = request.prompts[0].messages;
   EXPECT_EQ(messages[0].role + messages[1].content, "systemHello");
-  EXPECT_EQ(request.generations[0].answer.sampling.seed, 7u);
-  EXPECT_EQ(request.generations[1].answer.sampling.seed, 8u);
+  EXPECT_EQ(request.choice(0).answer.sampling.seed, 7u);
+  EXPECT_EQ(request.choice(1).answer.sampling.seed, 8u);
   const auto image = refusal(parse_chat_request(
       R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]})"));
   EXPECT_EQ(image.param, "messages[0].content[0].type");
 }
 
 TEST(OpenAiRequest, TakesPromptsOfTokens) {
-  const auto generations = [](const std::string& prompt) {
+  const auto request = [](const std::string& prompt) {
     auto parsed = parse_completion_request(R"({"n":2,"prompt":)" + prompt + "}");
-    return std::get<OpenAiRequest>(std::move(parsed)).generations;
+    return std::get<OpenAiRequest>(std::move(parsed));
   };
   using Ids = std::vector<int32_t>;
-  const auto one = generations("[5, 0, 2147483647]");
-  ASSERT_EQ(one.size(), 2u);
-  EXPECT_EQ(one[1].prompt_ids, (Ids{5, 0, INT32_MAX}));
-  const auto two = generations("[[7, 8], [9]]");
-  ASSERT_EQ(two.size(), 4u);
-  EXPECT_EQ(two[1].prompt_ids, (Ids{7, 8}));
-  EXPECT_EQ(two[2].prompt_ids, Ids{9});
-  EXPECT_NE(two[2].answer.sampling.seed, two[3].answer.sampling.seed);
+  const OpenAiRequest one = request("[5, 0, 2147483647]");
+  ASSERT_EQ(one.choices(), 2u);
+  EXPECT_EQ(one.choice(1).prompt_ids, (Ids{5, 0, INT32_MAX}));
+  const OpenAiRequest two = request("[[7, 8], [9]]");
+  ASSERT_EQ(two.choices(), 4u);
+  EXPECT_EQ(two.choice(1).prompt_ids, (Ids{7, 8}));
+  EXPECT_EQ(two.choice(2).prompt_ids, Ids{9});
+  EXPECT_NE(two.choice(2).answer.sampling.seed, two.choice(3).answer.sampling.seed);
 }
 
 class OpenAiTest : public testing::Test {
@@ -127,6 +136,24 @@ class OpenAiTest : public testing::Test {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     loop.run_posted();
     return responder;
+  }
+  // The service has the generation.
+  bool reached(GenerationId id) {
+    for (int i = 0; i < 5000 && service.count() < id; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      loop.run_posted();
+    }
+    return service.count() >= id;
+  }
+  // The API has heard so many refusals.
+  bool refused(int count) {
+    const std::string line =
+        "lamina_generations_total{end=\"error_queue_full\"} " + std::to_string(count) + "\n";
+    for (int i = 0; i < 5000 && metrics.text({}).find(line) == std::string::npos; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      loop.run_posted();
+    }
+    return metrics.text({}).find(line) != std::string::npos;
   }
   void answer(GenerationId id) {
     service.start(id);
@@ -212,6 +239,54 @@ TEST_F(OpenAiTest, ManyChoicesCountTheirPromptOnce) {
   EXPECT_EQ(json_at(r->body, "choices.1.index"), "1");
   EXPECT_EQ(json_at(r->body, "usage.prompt_tokens"), "3");
   EXPECT_EQ(json_at(r->body, "usage.completion_tokens"), "4");
+}
+
+TEST_F(OpenAiTest, AFewChoicesAtATime) {
+  const auto r = post("{" + messages + R"(,"n":20,"seed":1})", 8);
+  EXPECT_EQ(service.count(), 8u);
+  for (GenerationId id = 1; id <= 20; ++id) {
+    ASSERT_TRUE(reached(id));
+    EXPECT_EQ(service.generations[id].request.answer.sampling.seed, id);
+    answer(id);
+  }
+  EXPECT_EQ(json_at(r->body, "choices"), "#20");
+  EXPECT_EQ(json_at(r->body, "choices.19.message.content"), "Héllo");
+  EXPECT_EQ(json_at(r->body, "usage.completion_tokens"), "40");
+}
+
+TEST_F(OpenAiTest, WhatAFullQueueRefusesWaitsForTheOthers) {
+  service.places = 2;
+  const auto r = post("{" + messages + R"(,"n":4})", 2);
+  ASSERT_TRUE(refused(2));
+  EXPECT_FALSE(r->ended);
+  answer(1);
+  ASSERT_TRUE(reached(3));
+  answer(2);
+  ASSERT_TRUE(reached(4));
+  service.places = 0;
+  answer(4);
+  EXPECT_FALSE(r->ended);
+  answer(3);
+  EXPECT_TRUE(r->ended);
+  EXPECT_EQ(json_at(r->body, "choices"), "#4");
+  // Nothing of it at work: it tries again in a while.
+  service.places = 1;
+  const auto second = post("{" + messages + R"(,"n":2})", 1);
+  ASSERT_TRUE(refused(3));
+  service.places = 0;
+  answer(5);
+  ASSERT_TRUE(refused(4));
+  EXPECT_FALSE(second->ended);
+  service.places = 1;
+  loop.pass(1.0);
+  ASSERT_TRUE(reached(6));
+  answer(6);
+  EXPECT_EQ(json_at(second->body, "choices"), "#2");
+  // Nothing of it was ever taken.
+  service.places = 0;
+  const auto third = post("{" + messages + R"(,"n":3})", 0);
+  EXPECT_TRUE(loop.run_until([&] { return third->ended; }));
+  EXPECT_EQ(third->status, 429);
 }
 
 TEST_F(OpenAiTest, EqualPromptsCountEach) {

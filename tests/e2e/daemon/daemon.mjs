@@ -73,14 +73,6 @@ export class Daemon {
       headers: { 'Content-Type': 'application/json', ...headers },
     });
   }
-  // Waits until it has logged this.
-  logged(pattern, ms = 30000) {
-    return within(ms, new Promise((done) => {
-      const look = () => pattern.test(this.log) && (this.child.stderr.off('data', look), done());
-      this.child.stderr.on('data', look);
-      look();
-    }), `log ${pattern}`);
-  }
   // Waits until /metrics has this.
   metric(pattern, ms = 30000) {
     return within(ms, (async () => {
