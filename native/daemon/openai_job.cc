@@ -154,9 +154,8 @@ void OpenAiJob::on_failed(size_t index, const Error& error) {
   --at_work_;
   most_at_work_ = std::max<size_t>(at_work_, 1);
   if (at_work_ > 0) return;  // the end of one of those submits the next
-  parts_.loop.after(kAgainSeconds, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->submit_more();
-  });
+  // Nothing else holds the job now.
+  parts_.loop.after(kAgainSeconds, [self = shared_from_this()] { self->submit_more(); });
 }
 
 bool OpenAiJob::all_done() const {
