@@ -104,6 +104,7 @@ export class Engine implements AsyncDisposable {
   private current: EngineInfo;
   private readonly legs = new Set<Leg>();
   private move: Promise<void> | undefined;
+  private reopening: Promise<void> | undefined;
   private disposed = false;
 
   /** Use createEngine(). */
@@ -228,12 +229,17 @@ export class Engine implements AsyncDisposable {
   private async recovered(from: Transport, error: LaminaError, failures: number): Promise<boolean> {
     if (error.code !== 'worker_lost' || failures > 1 || this.disposed) return false;
     this.notice({ text: 'the engine ended unexpectedly and is started again', cause: error });
-    if (this.transport === from) await this.reopen(from.kind);
+    if (this.transport !== from) return true;
+    this.reopening ??= this.reopen(from).finally(() => {
+      this.reopening = undefined;
+    });
+    await this.reopening;
     return true;
   }
 
-  private async reopen(kind: EngineKind): Promise<void> {
-    this.transport = await this.parts.open(kind);
+  private async reopen(from: Transport): Promise<void> {
+    await from.close();
+    this.transport = await this.parts.open(from.kind);
     await this.refreshInfo();
   }
 

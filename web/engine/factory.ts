@@ -4,8 +4,9 @@
 import { DaemonTransport } from './daemon/daemon_transport.ts';
 import { Engine } from './engine.ts';
 import { LaminaError, throwIfAborted } from './errors.ts';
+import { LocalTransport, type LocalSetup } from './local_transport.ts';
 import type { Transport } from './transport.ts';
-import type { EngineKind, EngineOptions } from './types.ts';
+import type { EngineKind, EngineOptions, ModelPlan } from './types.ts';
 
 /**
  * Makes an engine that can answer. Nothing is left behind when it throws.
@@ -20,17 +21,81 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     const what = `'engine' must be auto, webgpu, wasm or daemon, not ${String(wanted)}`;
     throw new LaminaError('invalid_argument', what);
   }
-  const open = (kind: EngineKind) => openTransport(kind, options);
-  const transport = await open(wanted === 'auto' ? 'webgpu' : wanted);
+  const { kind, why } = await choose(wanted, options);
+  const open = (next: EngineKind) => openTransport(next, { ...options, signal: undefined });
+  const transport = await openTransport(kind, options);
+  const plan = transport instanceof LocalTransport ? transport.plan : undefined;
   const onNotice = options.onNotice ?? (() => {});
-  return new Engine({ transport, plan: null, open, onNotice }, await transport.info());
+  const info = await transport.info();
+  if (why) info.reason = why;
+  return new Engine({ transport, plan: plan ?? null, open, onNotice }, info);
 }
 
-async function openTransport(kind: EngineKind, options: EngineOptions): Promise<Transport> {
-  if (kind !== 'daemon') throw new LaminaError('unsupported', `no engine ${kind} in this build`);
+/**
+ * What a model would take here, before its weights are downloaded: its manifest and tokenizer are.
+ * Errors: as createEngine().
+ */
+export async function planModel(options: EngineOptions): Promise<ModelPlan> {
+  return LocalTransport.planModel(localSetup(options.engine ?? 'auto', options));
+}
+
+// Without a model to load here, `auto` is the daemon.
+async function choose(
+  wanted: 'auto' | EngineKind, options: EngineOptions,
+): Promise<{ kind: 'auto' | EngineKind; why?: string }> {
+  if (wanted !== 'auto' || options.model !== undefined) return { kind: wanted };
+  return { kind: 'daemon', why: 'no model is named for this browser' };
+}
+
+// What callers may leave out.
+type Given = { [K in keyof EngineOptions]: EngineOptions[K] | undefined };
+
+async function openTransport(kind: 'auto' | EngineKind, options: Given): Promise<Transport> {
+  if (kind !== 'daemon') return LocalTransport.open(localSetup(kind, options));
   const { model, onProgress, onNotice, signal } = options;
   const address = options.daemon ?? {};
   return DaemonTransport.connect({ address, model: daemonModel(model), onProgress, onNotice, signal });
+}
+
+function localSetup(kind: 'auto' | EngineKind, given: Given): LocalSetup {
+  const { model, threads, contextSize, memoryBudget, trust, assets } = given;
+  if (model === undefined) {
+    throw new LaminaError('invalid_argument', "'model' is needed: the address of a model folder");
+  }
+  const whole = (name: string, value: number | undefined, least: number) => {
+    if (value === undefined || (Number.isSafeInteger(value) && value >= least)) return;
+    throw new LaminaError('invalid_argument', `'${name}' must be whole and at least ${least}, not ${value}`);
+  };
+  whole('threads', threads, 1);
+  whole('contextSize', contextSize, 128);
+  whole('memoryBudget', memoryBudget, 1);
+  const engine = kind === 'daemon' ? 'auto' : kind;
+  return {
+    options: {
+      model: manifestUrl(model), engine, threads, contextSize, memoryBudget, trust,
+    },
+    assets: assets === undefined ? undefined : folder(assets),
+    onProgress: given.onProgress,
+    onNotice: given.onNotice,
+    signal: given.signal,
+  };
+}
+
+function absolute(address: string, name: string): string {
+  try {
+    return new URL(address, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+  } catch {
+    throw new LaminaError('invalid_argument', `'${name}' is not an address: ${address}`);
+  }
+}
+
+function folder(address: string): string {
+  return absolute(address.endsWith('/') ? address : `${address}/`, 'assets');
+}
+
+function manifestUrl(model: string): string {
+  const url = absolute(model, 'model');
+  return url.endsWith('.json') ? url : `${url.replace(/\/*$/, '')}/manifest.json`;
 }
 
 // A daemon knows its models by their folder's name.

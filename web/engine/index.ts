@@ -5,6 +5,6 @@ export { Engine } from './engine.ts';
 export type { ChatCompletions, Completions } from './engine.ts';
 export { LaminaError } from './errors.ts';
 export type { LaminaErrorCode } from './errors.ts';
-export { createEngine } from './factory.ts';
+export { createEngine, planModel } from './factory.ts';
 export type * from './openai_types.ts';
 export type * from './types.ts';

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the engine's users meet beside OpenAI's shapes.
 
+import type { TrustPolicy } from '../storage/index.ts';
 import type { LaminaError } from './errors.ts';
 
 /** Where tokens are computed. */
@@ -14,7 +15,7 @@ export interface DaemonAddress {
 }
 
 export interface Progress {
-  /** "plan", "download", "verify", "upload", "prepare", "connect", "ready", "recover" */
+  /** "plan", "load", "connect", a daemon's "checking" "loading" "preparing", "ready" */
   stage: string;
   /** Bytes, where the stage moves any, else steps. */
   loaded: number;
@@ -73,11 +74,8 @@ export interface EngineInfo {
   hints: string[];
 }
 
-/** Which signers are believed: "ed25519:…" keys. Empty or absent: hashes only. */
-export interface Trust {
-  keys?: string[];
-  requireSignature?: boolean;
-}
+/** Which signers are believed; absent: hashes are checked, signatures are not needed. */
+export type Trust = TrustPolicy;
 
 export interface EngineOptions {
   /** URL of a model folder or its manifest.json; for the daemon, a model's name (or nothing). */
@@ -85,7 +83,10 @@ export interface EngineOptions {
   /** Default auto: webgpu where adapter and self-test are good, else wasm, with the reason told. */
   engine?: 'auto' | EngineKind;
   daemon?: DaemonAddress;
-  /** Of the WASM engine; default: half the cores, 1 where memory cannot be shared. */
+  /**
+   * Of the WASM engine; default: half the processors, at least 2 of them; 1 where memory cannot
+   * be shared.
+   */
   threads?: number;
   /** Positions; default: the model's, at most 4096. */
   contextSize?: number;

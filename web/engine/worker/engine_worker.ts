@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// The entry of the engine's worker.
+
+import { AsyncQueue } from '../async_queue.ts';
+import { LaminaError } from '../errors.ts';
+import type { GenerateRequest, Prompt } from '../transport.ts';
+import type { Progress } from '../types.ts';
+import { setAssets } from './assets.ts';
+import { LocalHost, type LocalOptions, type OpenEvent } from './host.ts';
+import { serve, type Port } from './rpc.ts';
+
+let host: LocalHost | undefined;
+
+function opened(): LocalHost {
+  if (!host) throw new LaminaError('closed', 'no model is open in this worker');
+  return host;
+}
+
+// What a plan is for; whether the GPU is good is known later.
+async function plannedKind({ engine }: LocalOptions): Promise<'webgpu' | 'wasm'> {
+  if (engine !== 'auto') return engine;
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  return adapter ? 'webgpu' : 'wasm';
+}
+
+// Progress while `work` goes on; ends with it, or as it fails.
+async function* withProgress(
+  work: (tell: (progress: Progress) => void) => Promise<void>,
+): AsyncGenerator<Progress, void, void> {
+  const queue = new AsyncQueue<Progress>();
+  work((progress) => queue.push(progress)).then(
+    () => queue.end(),
+    (thrown) => queue.fail(thrown),
+  );
+  yield* queue;
+}
+
+const handlers = {
+  /** A lock that lives as long as this worker tells the page when it is gone. */
+  hold: async (name: string): Promise<void> => {
+    await new Promise<void>((held) => {
+      navigator.locks.request(name, () => {
+        held();
+        return new Promise(() => {});
+      });
+    });
+  },
+  plan: async (args: { options: LocalOptions; assets: string | undefined }, signal: AbortSignal) => {
+    setAssets(args.assets);
+    const seen = await LocalHost.open(args.options, signal);
+    return seen.plan(await plannedKind(args.options));
+  },
+  open: async function* (
+    { options, assets }: { options: LocalOptions; assets: string | undefined }, signal: AbortSignal,
+  ): AsyncGenerator<OpenEvent, void, void> {
+    setAssets(assets);
+    yield { kind: 'progress', progress: { stage: 'plan', loaded: 0, total: 1, rate: 0 } };
+    host = await LocalHost.open(options, signal);
+    const plan = await host.plan(await plannedKind(options));
+    const here = host;
+    for await (const progress of withProgress((tell) => here.start(tell, signal))) {
+      yield { kind: 'progress', progress };
+    }
+    yield { kind: 'opened', info: host.info(), plan };
+  },
+  notices: (_: null) => opened().notices,
+  info: async (_: null) => opened().info(),
+  encode: async (prompt: Prompt) => opened().encode(prompt),
+  generate: (request: GenerateRequest, signal: AbortSignal) => opened().generate(request, signal),
+  switchTo: async function* (
+    kind: 'webgpu' | 'wasm', signal: AbortSignal,
+  ): AsyncGenerator<Progress, void, void> {
+    yield* withProgress((tell) => opened().switchTo(kind, tell, signal));
+  },
+};
+
+export type WorkerHandlers = typeof handlers;
+
+serve(globalThis as unknown as Port, handlers);

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: Apache-2.0
+// What lives in the engine's worker: one model, its conversation, and the runner that computes it
+// now. Answers take turns; between two of their steps the runner may change.
+
+import {
+  LaminaModule, type AnswerOptions, type Model, type Session, type TokenEvent,
+} from '../../abi/module.ts';
+import { ShardStore, type StoredModel } from '../../storage/index.ts';
+import { planMemory } from '../../webgpu/executor.ts';
+import { AsyncQueue } from '../async_queue.ts';
+import { LaminaError, throwIfAborted } from '../errors.ts';
+import type { GenerateRequest, GenerationEvent, Prompt } from '../transport.ts';
+import type {
+  EngineInfo, Fallback, MemoryUse, ModelPlan, Notice, Progress, Trust,
+} from '../types.ts';
+import { moduleFile, threadFile } from './assets.ts';
+import type { Runner, RunnerParts } from './runner.ts';
+import { WasmRunner } from './wasm_runner.ts';
+import { WebGpuRunner } from './webgpu_runner.ts';
+
+const MOST_WAITING = 64;
+const MOST_LOSSES = 2; // of the device within one answer; then the CPU goes on
+const DEFAULT_CONTEXT = 4096;
+
+/** What crosses to the worker: plain data. */
+export interface LocalOptions {
+  /** Absolute. */
+  model: string;
+  engine: 'auto' | 'webgpu' | 'wasm';
+  threads: number | undefined;
+  contextSize: number | undefined;
+  memoryBudget: number | undefined;
+  trust: Trust | undefined;
+}
+
+export type OpenEvent =
+  | { kind: 'progress'; progress: Progress }
+  | { kind: 'opened'; info: EngineInfo; plan: ModelPlan };
+
+export type HostNotice = Omit<Notice, 'cause'> & {
+  cause?: ReturnType<LaminaError['toRecord']>;
+};
+
+export class LocalHost {
+  /** Things to tell, for as long as the worker lives. */
+  readonly notices = new AsyncQueue<HostNotice>();
+  private readonly options: LocalOptions;
+  private readonly module: LaminaModule;
+  private readonly stored: StoredModel;
+  private readonly model: Model;
+  private readonly contextSize: number;
+  private readonly fallbacks: Fallback[] = [];
+  private reason = '';
+  private runner: Runner | undefined;
+  private session: Session | undefined;
+  private shardsInModule = false;
+  private waiting = 0;
+  private turn: Promise<void> = Promise.resolve();
+  private move: { to: Runner; done: () => void; failed: (error: unknown) => void } | undefined;
+  private busy = false;
+
+  private constructor(
+    options: LocalOptions, module: LaminaModule, stored: StoredModel, model: Model,
+  ) {
+    this.options = options;
+    this.module = module;
+    this.stored = stored;
+    this.model = model;
+    const most = (model.info.config['max_positions'] as number | undefined) ?? DEFAULT_CONTEXT;
+    this.contextSize = Math.min(options.contextSize ?? Math.min(most, DEFAULT_CONTEXT), most);
+  }
+
+  /** Gets the manifest and the tokenizer, and starts the module; no weights yet. */
+  static async open(options: LocalOptions, signal?: AbortSignal): Promise<LocalHost> {
+    const store = await ShardStore.open();
+    const more = { ...(signal ? { signal } : {}), ...(options.trust ? { trust: options.trust } : {}) };
+    const stored = await store.model(options.model, more);
+    const tokenizer = await stored.file(stored.manifest.tokenizer.file, signal);
+    const wanted = options.threads ?? defaultThreads();
+    const threadUrl = threadFile();
+    const module = await LaminaModule.load(moduleFile, {
+      threads: wanted, ...(threadUrl ? { threadUrl } : {}),
+    });
+    const model = module.openModel(stored.manifestBytes, tokenizer);
+    return new LocalHost(options, module, stored, model);
+  }
+
+  /** What running takes, on the engine that is asked for. */
+  async plan(kind: 'webgpu' | 'wasm'): Promise<ModelPlan> {
+    const plan = this.model.plan({ context: this.contextSize });
+    const memory: MemoryUse = {
+      weights: plan.weightBytes, kv: plan.kvBytes, activations: plan.activationBytes,
+    };
+    if (kind === 'webgpu') Object.assign(memory, this.gpuMemory());
+    const missing = await this.stored.missing();
+    const shards = this.model.shards();
+    const downloadBytes = missing.reduce((sum, i) => sum + (shards[i]?.bytes ?? 0), 0);
+    const all = shards.reduce((sum, shard) => sum + shard.bytes, 0);
+    const totalBytes = memory.weights + memory.kv + memory.activations;
+    const { fits, reason } = this.judge(kind, totalBytes, plan);
+    return {
+      model: this.model.info.name, engine: kind, downloadBytes, storedBytes: all - downloadBytes,
+      memory, totalBytes, contextSize: this.contextSize, fits, reason,
+    };
+  }
+
+  /** Makes the runner that was asked for, or says why another one. */
+  async start(onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<void> {
+    const { engine } = this.options;
+    const parts = this.parts(onProgress, signal);
+    if (engine === 'wasm') {
+      this.reason = 'asked for';
+      this.runner = await this.makeWasm(parts);
+      return;
+    }
+    try {
+      this.runner = await WebGpuRunner.create(parts);
+      this.reason = engine === 'auto' ? 'WebGPU is there and passed its test' : 'asked for';
+    } catch (thrown) {
+      throwIfAborted(signal);
+      const error = LaminaError.from(thrown, 'device');
+      const mayFall = engine === 'auto' && FALLS.has(error.code);
+      if (!mayFall) throw error;
+      this.fell(error);
+      this.runner = await this.makeWasm(parts);
+    }
+  }
+
+  info(): EngineInfo {
+    const runner = this.current();
+    return {
+      engine: runner.kind,
+      model: this.model.info.name,
+      device: runner.device,
+      reason: this.reason,
+      fallbacks: [...this.fallbacks],
+      contextSize: this.contextSize,
+      threads: this.module.threads,
+      memory: runner.memory,
+      hints: [...this.module.notes],
+    };
+  }
+
+  encode(prompt: Prompt): number[] {
+    if (prompt.kind === 'ids') return prompt.ids;
+    const { model } = this;
+    return Array.from(
+      prompt.kind === 'text' ? model.tokenize(prompt.text) : model.chat(prompt.messages));
+  }
+
+  /** The events of one answer; the answers before it end first. */
+  async *generate(
+    request: GenerateRequest, signal: AbortSignal,
+  ): AsyncGenerator<GenerationEvent, void, void> {
+    if (this.waiting >= MOST_WAITING) {
+      throw new LaminaError('queue_full', `${this.waiting} answers wait already: try again later`);
+    }
+    const release = await this.takeTurn();
+    try {
+      if (signal.aborted) {
+        const usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
+        yield { kind: 'done', finish: 'cancelled', usage };
+        return;
+      }
+      const session = this.begin(request);
+      const { promptTokens, reusedTokens } = session.usage;
+      yield { kind: 'started', promptTokens, cachedTokens: reusedTokens };
+      yield* this.run(session, signal);
+    } finally {
+      release();
+    }
+  }
+
+  /** Resolves when the running answer, if any, is computed there. */
+  async switchTo(
+    kind: 'webgpu' | 'wasm', onProgress: (progress: Progress) => void, signal?: AbortSignal,
+  ): Promise<void> {
+    if (this.current().kind === kind) return;
+    const parts = this.parts(onProgress, signal);
+    const to = kind === 'wasm' ? await this.makeWasm(parts) : await WebGpuRunner.create(parts);
+    try {
+      if (this.busy) {
+        await new Promise<void>((done, failed) => {
+          this.move = { to, done, failed };
+        });
+      } else {
+        await this.moveTo(to, this.session);
+      }
+    } catch (thrown) {
+      to.dispose();
+      throw thrown;
+    }
+    this.reason = 'switched to';
+  }
+
+  // --- one answer ---
+
+  private begin(request: GenerateRequest): Session {
+    const { engine } = this.current();
+    const options = answerOptions(request);
+    const { begun } = request;
+    if (begun) {
+      this.session?.dispose();
+      this.session = undefined;
+      return (this.session = engine.restoreSession({
+        atLimit: 'stop', options: JSON.stringify(options), prompt: begun.promptIds,
+        answer: begun.tokens, cancelled: false,
+      }));
+    }
+    this.session ??= engine.createSession();
+    this.session.setPrompt(this.encode(request.prompt), options);
+    return this.session;
+  }
+
+  private async *run(
+    session: Session, signal: AbortSignal,
+  ): AsyncGenerator<GenerationEvent, void, void> {
+    let losses = 0;
+    let ended = false;
+    this.busy = true;
+    try {
+      for (;;) {
+        await eventLoop();
+        await this.moveIfAsked(session);
+        const events = signal.aborted ? [session.cancel()] : await this.step(session, losses);
+        if (events === null) {
+          ++losses;
+          continue;
+        }
+        const told = tokenEvent(events);
+        if (told) yield told;
+        const { finish } = session.usage;
+        if (finish === 'none') continue;
+        ended = true;
+        const { promptTokens, reusedTokens: cachedTokens, completionTokens } = session.usage;
+        yield { kind: 'done', finish, usage: { promptTokens, cachedTokens, completionTokens } };
+        return;
+      }
+    } finally {
+      if (!ended && !session.finished) session.cancel();
+      await this.moveIfAsked(session);
+      this.busy = false;
+    }
+  }
+
+  // Null: the device was lost, and another one or the CPU goes on.
+  private async step(session: Session, losses: number): Promise<TokenEvent[] | null> {
+    try {
+      return await this.current().step(session);
+    } catch (thrown) {
+      const error = LaminaError.from(thrown, 'device');
+      if (error.code !== 'device' || this.current().kind !== 'webgpu') throw thrown;
+      await this.recover(session, error, losses);
+      return null;
+    }
+  }
+
+  private async recover(session: Session, cause: LaminaError, losses: number): Promise<void> {
+    const lost = this.current();
+    const parts = this.parts(() => {}, undefined);
+    if (losses < MOST_LOSSES) {
+      try {
+        await this.moveTo(await WebGpuRunner.create(parts), session, false);
+        this.notice('the GPU device was lost; a new one goes on with the answer', cause);
+        lost.dispose();
+        return;
+      } catch (thrown) {
+        cause = LaminaError.from(thrown, 'device');
+      }
+    }
+    await this.moveTo(await this.makeWasm(parts), session, false);
+    this.fell(cause);
+    lost.dispose();
+  }
+
+  // --- runners ---
+
+  private async moveIfAsked(session: Session): Promise<void> {
+    const { move } = this;
+    if (!move) return;
+    this.move = undefined;
+    try {
+      await this.moveTo(move.to, session);
+      move.done();
+    } catch (thrown) {
+      move.failed(thrown);
+    }
+  }
+
+  private async moveTo(to: Runner, session: Session | undefined, withKv = true): Promise<void> {
+    const from = this.current();
+    if (session) {
+      const positions = withKv ? session.usage.cached : 0;
+      const kv = positions > 0 ? await from.exportKv(session) : new Uint16Array(0);
+      await to.adopt(session, kv, positions);
+    }
+    this.runner = to;
+    if (withKv) from.dispose();
+  }
+
+  private async makeWasm(parts: RunnerParts): Promise<WasmRunner> {
+    const plan = this.model.plan({ context: this.contextSize });
+    const total = plan.weightBytes + plan.kvBytes + plan.activationBytes;
+    const { fits, reason } = this.judge('wasm', total, plan);
+    if (!fits) throw new LaminaError('resource_exhausted', reason);
+    const runner = await WasmRunner.create(parts, this.shardsInModule);
+    this.shardsInModule = true;
+    return runner;
+  }
+
+  private parts(
+    onProgress: (progress: Progress) => void, signal: AbortSignal | undefined,
+  ): RunnerParts {
+    return {
+      model: this.model,
+      stored: this.stored,
+      contextSize: this.contextSize,
+      threads: this.module.threads,
+      memoryBudget: this.options.memoryBudget,
+      onLoaded: (loaded, total, rate) => onProgress({ stage: 'load', loaded, total, rate }),
+      signal,
+    };
+  }
+
+  private judge(
+    kind: 'webgpu' | 'wasm', total: number, plan: { fitsWasm: boolean; wasmBytes: number; wasmLimit: number },
+  ): { fits: boolean; reason: string } {
+    const budget = this.options.memoryBudget;
+    if (budget !== undefined && total > budget) {
+      const reason = `takes ${megabytes(total)}, the budget is ${megabytes(budget)}`;
+      return { fits: false, reason: `${reason}: a smaller context or model may fit` };
+    }
+    if (kind === 'wasm' && !plan.fitsWasm) {
+      const reason = `takes ${megabytes(plan.wasmBytes)} of a module's ${megabytes(plan.wasmLimit)}`;
+      return { fits: false, reason: `${reason}: a smaller context or model may fit` };
+    }
+    const within = budget === undefined ? '' : ` of ${megabytes(budget)}`;
+    return { fits: true, reason: `takes ${megabytes(total)}${within}` };
+  }
+
+  private gpuMemory(): MemoryUse {
+    const pages = Math.ceil(this.contextSize / 64);
+    const graph = this.model.graph(this.contextSize) as Parameters<typeof planMemory>[0];
+    const use = planMemory(graph, { pages, maxRows: 128, maxLogitRows: 1 });
+    return { weights: use.weightBytes, kv: use.kvBytes, activations: use.activationBytes };
+  }
+
+  private fell(error: LaminaError): void {
+    this.fallbacks.push({ from: 'webgpu', to: 'wasm', reason: error.message });
+    this.reason = `WebGPU is not used: ${error.message}`;
+    this.notice(`now in WebAssembly: ${error.message}`, error);
+  }
+
+  private notice(text: string, cause: LaminaError): void {
+    this.notices.push({ text, cause: cause.toRecord() });
+  }
+
+  private current(): Runner {
+    if (!this.runner) throw new LaminaError('closed', 'the engine has not started');
+    return this.runner;
+  }
+
+  private async takeTurn(): Promise<() => void> {
+    ++this.waiting;
+    const before = this.turn;
+    let release = () => {};
+    this.turn = new Promise((done) => {
+      release = () => {
+        --this.waiting;
+        done();
+      };
+    });
+    await before;
+    return release;
+  }
+}
+
+// Where WebGPU ends so, the CPU may do.
+const FALLS = new Set(['unsupported', 'device', 'out_of_memory', 'resource_exhausted']);
+
+function megabytes(bytes: number): string {
+  return `${Math.ceil(bytes / 2 ** 20)} MiB`;
+}
+
+function defaultThreads(): number {
+  const all = navigator.hardwareConcurrency ?? 1;
+  return Math.min(all, Math.max(2, Math.ceil(all / 2))); // decoding waits for memory, not for cores
+}
+
+function answerOptions(request: GenerateRequest): AnswerOptions {
+  const s = request.sampling;
+  const options: AnswerOptions = {
+    seed: request.seed, stop: request.stop, ignoreEos: request.ignoreEos,
+  };
+  if (s.temperature !== undefined) options.temperature = s.temperature;
+  if (s.top_k !== undefined) options.topK = s.top_k;
+  if (s.top_p !== undefined) options.topP = s.top_p;
+  if (s.min_p !== undefined) options.minP = s.min_p;
+  if (s.repeat_penalty !== undefined) options.repeatPenalty = s.repeat_penalty;
+  if (s.presence_penalty !== undefined) options.presencePenalty = s.presence_penalty;
+  if (s.frequency_penalty !== undefined) options.frequencyPenalty = s.frequency_penalty;
+  if (s.repeat_last_n !== undefined) options.repeatLastN = s.repeat_last_n;
+  if (s.logit_bias) {
+    options.logitBias = Object.entries(s.logit_bias).map(([id, bias]) => [Number(id), bias]);
+  }
+  if (request.maxTokens !== undefined) options.maxTokens = request.maxTokens;
+  return options;
+}
+
+function tokenEvent(events: readonly TokenEvent[]): GenerationEvent | undefined {
+  const text = events.map((event) => event.text).join('');
+  const tokens = events.map((event) => event.token).filter((token) => token >= 0);
+  return text === '' && tokens.length === 0 ? undefined : { kind: 'token', text, tokens };
+}
+
+const channel = new MessageChannel();
+const turns: (() => void)[] = [];
+channel.port1.onmessage = () => turns.shift()?.();
+
+/** Lets messages in: timers would take 4 ms. */
+function eventLoop(): Promise<void> {
+  return new Promise((resolve) => {
+    turns.push(resolve);
+    channel.port2.postMessage(null);
+  });
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// What computes a model in this worker: the module's CPU engine or WebGPU. The session, with its
+// tokens, sampler and text, is the module's either way.
+
+import type { Engine as AbiEngine, Model, Session, TokenEvent } from '../../abi/module.ts';
+import type { StoredModel } from '../../storage/index.ts';
+import type { MemoryUse } from '../types.ts';
+
+/** What runners are made of. */
+export interface RunnerParts {
+  model: Model;
+  stored: StoredModel;
+  contextSize: number;
+  threads: number;
+  memoryBudget: number | undefined;
+  onLoaded: (bytes: number, total: number, rate: number) => void;
+  signal: AbortSignal | undefined;
+}
+
+export interface Runner {
+  readonly kind: 'wasm' | 'webgpu';
+  /** Sessions that this runner steps live here. */
+  readonly engine: AbiEngine;
+  /** For people. */
+  readonly device: string;
+  readonly memory: MemoryUse;
+  /**
+   * Some rows of the prompt, then no events, or the next tokens. Throws `device` when the device
+   * is lost; the session then is where it was before.
+   */
+  step(session: Session): Promise<TokenEvent[]>;
+  /** Keys and values of all that is cached, canonical f16. */
+  exportKv(session: Session): Promise<Uint16Array>;
+  /** Takes over a session from another runner, with `kv` of its first `positions`. */
+  adopt(session: Session, kv: Uint16Array, positions: number): Promise<void>;
+  dispose(): void;
+}
+
+/** The first `kept` positions of KV that has `all`, [rows][position][head_dim]. */
+export function firstPositions(kv: Uint16Array, all: number, kept: number, dim: number): Uint16Array {
+  if (kept === all) return kv;
+  const rows = kv.length / (all * dim);
+  const out = new Uint16Array(rows * kept * dim);
+  for (let row = 0; row < rows; ++row) {
+    const from = row * all * dim;
+    out.set(kv.subarray(from, from + kept * dim), row * kept * dim);
+  }
+  return out;
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { CpuEngine, Session, TokenEvent } from '../../abi/module.ts';
+import type { MemoryUse } from '../types.ts';
+import type { Runner, RunnerParts } from './runner.ts';
+
+/** The CPU engine, whose weights and steps are in the module. */
+export class WasmRunner implements Runner {
+  readonly kind = 'wasm';
+  readonly engine: CpuEngine;
+  readonly device: string;
+  readonly memory: MemoryUse;
+
+  private constructor(engine: CpuEngine, threads: number) {
+    this.engine = engine;
+    const { info } = engine;
+    const count = threads === 1 ? '1 thread' : `${threads} threads`;
+    this.device = `${info.device || info.backend}, ${count}`;
+    this.memory = {
+      weights: info.weightBytes, kv: info.kvBytes, activations: info.activationBytes,
+    };
+  }
+
+  /** Loads the shards into the module, unless `loaded` says that they are there. */
+  static async create(parts: RunnerParts, loaded: boolean): Promise<WasmRunner> {
+    const { model, stored, signal } = parts;
+    if (!loaded) {
+      const shards = stored.shards(signal, (p) => parts.onLoaded(p.bytesDone, p.bytesTotal, p.rate));
+      for await (const { index, bytes } of shards) {
+        model.shardInto(index).set(bytes);
+        model.shardDone(index);
+      }
+    }
+    const options = { context: parts.contextSize, threads: parts.threads };
+    return new WasmRunner(model.createEngine(options), parts.threads);
+  }
+
+  async step(session: Session): Promise<TokenEvent[]> {
+    return session.step();
+  }
+
+  async exportKv(session: Session): Promise<Uint16Array> {
+    return session.exportKv();
+  }
+
+  async adopt(session: Session, kv: Uint16Array, positions: number): Promise<void> {
+    session.moveTo(this.engine, kv, positions);
+  }
+
+  dispose(): void {
+    this.engine.dispose();
+  }
+}

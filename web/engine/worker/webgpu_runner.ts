@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { Batch, RemoteEngine, Session, TokenEvent } from '../../abi/module.ts';
+import { WebGpuExecutor } from '../../webgpu/executor.ts';
+import type { MemoryUse } from '../types.ts';
+import { firstPositions, type Runner, type RunnerParts } from './runner.ts';
+
+const MAX_ROWS = 128;
+const TOKENS_AT_ONCE = 8; // more would come in bursts that can be seen
+
+/** WebGPU computes, the module keeps the session. */
+export class WebGpuRunner implements Runner {
+  readonly kind = 'webgpu';
+  readonly engine: RemoteEngine;
+  readonly device: string;
+  readonly memory: MemoryUse;
+  private readonly executor: WebGpuExecutor;
+
+  private constructor(engine: RemoteEngine, executor: WebGpuExecutor) {
+    this.engine = engine;
+    this.executor = executor;
+    this.device = executor.facts.description || 'a GPU';
+    const { weightBytes, kvBytes, activationBytes } = executor.memory;
+    this.memory = { weights: weightBytes, kv: kvBytes, activations: activationBytes };
+  }
+
+  /** Errors: `unsupported` (no adapter), `resource_exhausted`, `out_of_memory`, `device`. */
+  static async create(parts: RunnerParts): Promise<WebGpuRunner> {
+    const { model, stored, signal } = parts;
+    const engine = model.createRemote({ context: parts.contextSize, maxRows: MAX_ROWS });
+    let executor: WebGpuExecutor | undefined;
+    try {
+      executor = await WebGpuExecutor.create(navigator.gpu, model.graph(parts.contextSize) as never, {
+        pages: engine.info.pages,
+        maxRows: MAX_ROWS,
+        maxLogitRows: 1,
+        ...(parts.memoryBudget === undefined ? {} : { memoryBudget: parts.memoryBudget }),
+      });
+      const shards = stored.shards(signal, (p) => parts.onLoaded(p.bytesDone, p.bytesTotal, p.rate));
+      for await (const { index, bytes } of shards) executor.uploadShard(index, bytes);
+      await executor.ready();
+      return new WebGpuRunner(engine, executor);
+    } catch (thrown) {
+      executor?.destroy();
+      engine.dispose();
+      throw thrown;
+    }
+  }
+
+  async step(session: Session): Promise<TokenEvent[]> {
+    const batch = session.next();
+    if (!batch) return [];
+    try {
+      const wanted = batch.wantsLogits.indexOf(1) >= 0;
+      const alone = batch.rows === 1 && wanted;
+      if (alone) {
+        const tokens = await this.decode(session);
+        if (tokens) return session.acceptTokens(tokens);
+      }
+      const logits = await this.executor.step(copyOf(alone ? this.engine.batch() : batch));
+      return wanted ? [session.accept(logits)] : [];
+    } catch (thrown) {
+      session.undo();
+      throw thrown;
+    }
+  }
+
+  async exportKv(session: Session): Promise<Uint16Array> {
+    const { cached } = session.usage;
+    return this.executor.exportKv(session.pages.slice(), cached);
+  }
+
+  async adopt(session: Session, kv: Uint16Array, positions: number): Promise<void> {
+    const kept = session.moveTo(this.engine, undefined, positions);
+    if (kept === 0) return;
+    const { config } = this.engine.model.info;
+    const heads = config['num_attention_heads'] as number;
+    const dim = (config['head_dim'] as number) || (config['hidden_size'] as number) / heads;
+    const first = firstPositions(kv, positions, kept, dim);
+    await this.executor.importKv(session.pages.slice(), kept, first);
+  }
+
+  dispose(): void {
+    this.executor.destroy();
+    this.engine.dispose();
+  }
+
+  // Several tokens on the device, where it can choose them as the sampler would.
+  private async decode(session: Session): Promise<Int32Array | null> {
+    const n = session.lookAhead(Math.min(TOKENS_AT_ONCE, this.executor.maxSteps));
+    if (n < 1) return null;
+    const choice = session.choice(n);
+    if (!choice || this.executor.mostSteps(choice) < n) return null;
+    return this.executor.decode(copyOf(this.engine.batch()), n, choice);
+  }
+}
+
+/** The module's views last until its next call, which another answer may make. */
+function copyOf(batch: Batch): Batch {
+  return {
+    ...batch,
+    tokens: batch.tokens.slice(),
+    positions: batch.positions.slice(),
+    kvIndices: batch.kvIndices.slice(),
+    sequence: batch.sequence.slice(),
+    wantsLogits: batch.wantsLogits.slice(),
+    blockTable: batch.blockTable.slice(),
+  };
+}
