@@ -70,7 +70,8 @@ const FLAGS = [
 
 export function launch(webgpu: boolean): Promise<Browser> {
   const gpu = webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'] : [];
-  return chromium.launch({ executablePath: process.env.CHROMIUM, args: [...FLAGS, ...gpu] });
+  const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+  return chromium.launch({ executablePath, args: [...FLAGS, ...gpu] });
 }
 
 /** A page of a context of its own, so with an empty store, that has the package as `lamina`. */
@@ -78,7 +79,7 @@ export async function openPage(browser: Browser, server: StaticServer): Promise<
   const context: BrowserContext = await browser.newContext();
   const page = await context.newPage();
   page.on('pageerror', (error) => console.log('page error:', error.message));
-  page.on('console', (m) => m.type() === 'error' && console.log('console:', m.text()));
+  page.on('console', (m) => m.type() === 'error' && !/404/.test(m.text()) && console.log('console:', m.text()));
   await page.goto(server.url);
   await page.evaluate(async () => {
     const from = '/pkg/dist/index.js';

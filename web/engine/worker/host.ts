@@ -202,10 +202,12 @@ export class LocalHost {
     if (begun) {
       this.session?.dispose();
       this.session = undefined;
-      return (this.session = engine.restoreSession({
+      this.session = engine.restoreSession({
         atLimit: 'stop', options: JSON.stringify(options), prompt: begun.promptIds,
         answer: begun.tokens, cancelled: false,
-      }));
+      });
+      this.session.moveTo(engine); // it counts positions as cached whose KV is not here
+      return this.session;
     }
     this.session ??= engine.createSession();
     this.session.setPrompt(this.encode(request.prompt), options);

@@ -11,11 +11,10 @@ export class WasmRunner implements Runner {
   readonly device: string;
   readonly memory: MemoryUse;
 
-  private constructor(engine: CpuEngine, threads: number) {
+  private constructor(engine: CpuEngine) {
     this.engine = engine;
     const { info } = engine;
-    const count = threads === 1 ? '1 thread' : `${threads} threads`;
-    this.device = `${info.device || info.backend}, ${count}`;
+    this.device = info.device || info.backend;
     this.memory = {
       weights: info.weightBytes, kv: info.kvBytes, activations: info.activationBytes,
     };
@@ -32,7 +31,7 @@ export class WasmRunner implements Runner {
       }
     }
     const options = { context: parts.contextSize, threads: parts.threads };
-    return new WasmRunner(model.createEngine(options), parts.threads);
+    return new WasmRunner(model.createEngine(options));
   }
 
   async step(session: Session): Promise<TokenEvent[]> {
