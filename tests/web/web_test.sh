@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# web_test.sh ROOM: runs tests/web/ROOM/run.sh with node on the PATH and web/'s packages installed.
+# web_test.sh ROOM [PART]: runs tests/web/ROOM/run.sh PART with node on the PATH and web/'s packages installed.
 # A script that cannot run prints "skipped: WHY" and ends with 0. In its environment: LAMINA, SOURCE,
 # BUILD, BUILT_MODEL, and CHROMIUM where there is one.
 set -euo pipefail
@@ -30,4 +30,4 @@ for browser in "${CHROMIUM:-}" /usr/bin/chromium /usr/bin/chromium-browser; do
     break
   fi
 done
-exec bash "$SOURCE/tests/web/$1/run.sh"
+exec bash "$SOURCE/tests/web/$1/run.sh" "${@:2}"

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The engine package: unit tests, and the daemon transport against the real daemon.
+# run.sh: the engine package's shapes, and its daemon transport against the real daemon.
+# run.sh browser: the built package in Chromium, with the modules of the wasm preset (LAMINA_MODULES,
+# default build/wasm).
 set -euo pipefail
 cd "$(dirname "$0")"
 work=$(mktemp -d)
@@ -8,5 +10,24 @@ trap 'rm -rf "$work"' EXIT
 export WORK=$work XDG_CONFIG_HOME=$work/config XDG_CACHE_HOME=$work/cache
 export VK_DRIVER_FILES=/nonexistent VK_ICD_FILENAMES=/nonexistent
 unset LAMINA_MODEL LAMINA_DEMO_MODEL
-(cd "$SOURCE/web" && node_modules/.bin/tsc --noEmit -p "$SOURCE/web/tsconfig.json")
-node --test --test-force-exit --test-concurrency=1 --test-timeout=300000 ./*.test.ts
+run() {
+  node --test --test-force-exit --test-concurrency=1 --test-timeout=300000 "$@"
+}
+
+if [ "${1:-}" != browser ]; then
+  "$SOURCE/web/node_modules/.bin/tsc" --noEmit -p "$SOURCE/web/tsconfig.json"
+  run shapes.test.ts daemon.test.ts rpc.test.ts
+  exit
+fi
+modules=${LAMINA_MODULES:-$SOURCE/build/wasm}
+if [ ! -f "$modules/lamina-simd128-single.wasm" ]; then
+  echo "skipped: no modules in $modules: cmake --workflow --preset wasm makes them"
+  exit 0
+fi
+if [ -z "${CHROMIUM:-}" ]; then
+  echo "skipped: no Chromium here"
+  exit 0
+fi
+export PACKAGE=$work/package
+node "$SOURCE/web/engine/build.mjs" "$modules" "$PACKAGE"
+run local.test.ts package.test.ts
