@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where bytes rest. Blobs are named by the SHA-256 of what they hold and are either whole or absent;
-// a part is a blob being written. Records are small JSON values named by the store.
+// Where bytes rest. Blobs are named by the SHA-256 of what they hold, and are either whole or
+// absent; a part is a blob being written. Records are small JSON values named by the store.
 
 import type { Bytes } from './bytes.ts';
 

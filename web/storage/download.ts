@@ -156,7 +156,8 @@ class Download {
     if (error instanceof Passing) return error;
     if (this.stalled) {
       return new Passing(new StorageError('network', this.file,
-        `no byte came for ${this.job.transport.stallMs / 1000} s; check the connection, then go on`));
+        `no byte came for ${this.job.transport.stallMs / 1000} s; ` +
+        'check the connection, then go on'));
     }
     return new Passing(new StorageError('network', this.file,
       `the connection failed (${textOf(error)}); check the network, then go on`, { cause: error }));
@@ -242,8 +243,8 @@ class Download {
   private sizeError(found: number | string): StorageError {
     if (this.etagChanged) return this.changedError();
     return new StorageError('size_mismatch', this.file,
-      `has ${found} bytes on the server, the manifest says ${this.total}; the server has a damaged ` +
-      'or different copy, get the model from its publisher');
+      `has ${found} bytes on the server, the manifest says ${this.total}; ` +
+      'the server has a damaged or different copy, get the model from its publisher');
   }
 
   private async drain(response: Response, clock: StallClock): Promise<void> {

@@ -70,8 +70,8 @@ export function looksLikeHtml(bytes: Uint8Array): boolean {
 
 export function htmlError(file: string, url: string): StorageError {
   return new StorageError('html_instead_of_shard', file,
-    `${quote(url)} gave a web page instead of the file: a login or error page, or a wrong address; ` +
-    'open the address in a tab to see it');
+    `${quote(url)} gave a web page instead of the file: a login or error page, or a wrong ` +
+    'address; open the address in a tab to see it');
 }
 
 export function statusError(file: string, url: string, status: number): StorageError {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What of manifest.json the store needs: which files there are and what they hash to. The limits are
-// those of core/model/manifest_parse.cc; the core itself reads the same bytes again and checks the
+// What of manifest.json the store needs: which files there are and what they hash to. The limits
+// are those of core/model/manifest_parse.cc; the core itself reads the same bytes again and checks the
 // rest (config, tensors, overlaps).
 
 import { isHash } from './bytes.ts';

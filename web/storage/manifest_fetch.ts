@@ -27,7 +27,8 @@ const triesBeforeGivingUp = 3;
 export async function fetchManifest(
   url: string, transport: Transport, signal: AbortSignal | undefined, cache: RequestCache,
 ): Promise<FetchedManifest> {
-  const answer = await getPatiently(url, 'manifest.json', maxManifestBytes, transport, signal, cache);
+  const answer = await getPatiently(url, 'manifest.json', maxManifestBytes, transport, signal,
+    cache);
   if (answer.status !== 200) throw statusError('manifest.json', url, answer.status);
   if (answer.html) {
     throw new StorageError('html_instead_of_shard', 'manifest.json',

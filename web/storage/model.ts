@@ -79,7 +79,8 @@ export class StoredModel {
   /**
    * Every shard, verified, in the order in which layers need them, while later ones download.
    * At most `parallel` shards are in memory: a shard's bytes are overwritten or freed when the next
-   * is asked for and when the loop ends; transfer or copy what must stay. Leaving the loop stops the downloads.
+   * is asked for and when the loop ends; transfer or copy what must stay. Leaving the loop stops
+   * the downloads.
    * @throws StorageError; the store keeps what it has, and the next call goes on from there
    */
   async *shards(
@@ -109,7 +110,7 @@ export class StoredModel {
     throw new StorageError('unknown_file', name, 'the manifest lists no such file');
   }
 
-  /** Brings every missing file into the store without handing any out. @throws StorageError quota */
+  /** Brings every missing file into the store, hands none out. @throws StorageError quota */
   async download(signal?: AbortSignal, onProgress?: OnProgress): Promise<void> {
     const leave = await this.core.use(this.sha256, signal);
     try {

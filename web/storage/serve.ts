@@ -80,7 +80,8 @@ async function fileAnswer(
   }
   const range = wantedRange(request, etag, entry.bytes);
   if (range === 'unsatisfiable') {
-    return new Response(null, { status: 416, headers: { 'Content-Range': `bytes */${entry.bytes}` } });
+    const refusal = { 'Content-Range': `bytes */${entry.bytes}` };
+    return new Response(null, { status: 416, headers: refusal });
   }
   const { first, count } = range ?? { first: 0, count: entry.bytes };
   if (range) headers['Content-Range'] = `bytes ${first}-${first + count - 1}/${entry.bytes}`;

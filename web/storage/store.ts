@@ -7,7 +7,9 @@ import { IdbBackend } from './backend_idb.ts';
 import { MemoryBackend } from './backend_memory.ts';
 import { OpfsBackend } from './backend_opfs.ts';
 import { sha256, type Bytes } from './bytes.ts';
-import { StoreCore, type CoreOptions, type Eviction, type ModelInfo, type StoreNotice } from './core.ts';
+import {
+  StoreCore, type CoreOptions, type Eviction, type ModelInfo, type StoreNotice,
+} from './core.ts';
 import { StorageError, isKind, quote, textOf } from './errors.ts';
 import { transportDefaults, type Transport } from './http.ts';
 import { Locks } from './locks.ts';
@@ -24,13 +26,13 @@ export type { BackendKind, Eviction, ModelInfo, StoreNotice, TrustPolicy };
 export interface StoreOptions extends Partial<Transport> {
   /** Default `auto`: the private file system, else IndexedDB, else memory. */
   backend?: 'auto' | BackendKind;
-  /** Bytes that the memory backend may hold; default 128 MiB. Larger models are fetched each time. */
+  /** Bytes that the memory backend may hold; default 128 MiB. Larger models are always fetched. */
   memoryBudget?: number;
   /** Shards in memory and requests at once; default 3. */
   parallel?: number;
   /** Hash stored files at every load (default), or only when they are stored. */
   verify?: 'always' | 'once';
-  /** May other models be removed, least recently used first, when there is no room? Default auto. */
+  /** May other models go, least recently used first, when there is no room? Default auto. */
   evict?: Eviction;
   /** Without room: go on from memory (default), or fail. */
   onQuota?: 'memory' | 'fail';

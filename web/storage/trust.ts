@@ -6,15 +6,15 @@ import { StorageError, quote } from './errors.ts';
 
 /** Which signatures are accepted. Keys are texts: `ed25519:` and 44 characters of base64. */
 export interface TrustPolicy {
-  /** A signature by a key of `known` or `pinned` must be there. Default false: unsigned is taken. */
+  /** A signature by a key of `known` or `pinned` must be there. Default false. */
   requireSignature?: boolean;
   /** When not empty: a signature by one of these, nothing else. */
   pinned?: readonly string[];
   /** Keys that the user has accepted earlier. */
   known?: readonly string[];
   /**
-   * What to do with a manifest that this address once gave and later replaced. Default: refuse where
-   * a signature is needed (a signed old manifest is how an attacker brings back old weights), else
+   * What to do with a manifest that this address once gave and later replaced. Default: refuse
+   * where a signature is needed (a signed old manifest is how an attacker brings back old weights), else
    * accept.
    */
   replay?: 'refuse' | 'accept';
