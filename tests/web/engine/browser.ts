@@ -71,7 +71,9 @@ const FLAGS = [
 export function launch(webgpu: boolean): Promise<Browser> {
   const gpu = webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'] : [];
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
-  return chromium.launch({ executablePath, args: [...FLAGS, ...gpu] });
+  // Its software GPU is a Vulkan driver too, which the daemon's tests hide.
+  const { VK_DRIVER_FILES: _, VK_ICD_FILENAMES: __, ...env } = process.env as Record<string, string>;
+  return chromium.launch({ executablePath, args: [...FLAGS, ...gpu], env });
 }
 
 /** A page of a context of its own, so with an empty store, that has the package as `lamina`. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engines in a browser: Chromium, without a GPU, and without a GPU adapter here.
+// The engines in a browser: Chromium without a GPU adapter, and the daemon beside it.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';

@@ -115,7 +115,7 @@ export class LocalHost {
     }
     try {
       this.runner = await WebGpuRunner.create(parts);
-      this.reason = engine === 'auto' ? 'WebGPU is there and passed its test' : 'asked for';
+      this.reason = engine === 'auto' ? 'WebGPU is there' : 'asked for';
     } catch (thrown) {
       throwIfAborted(signal);
       const error = LaminaError.from(thrown, 'device');
