@@ -5,9 +5,7 @@
 #include <set>
 
 #include "web/abi/abi.h"
-#if __has_include("core/engine/graph_json.h")
 #include "core/engine/graph_json.h"
-#endif
 
 namespace lamina::abi {
 
@@ -108,14 +106,6 @@ Result<std::string> plan(const Manifest& m, std::string_view text) {
   return json.end_object().take();
 }
 
-#if __has_include("core/engine/graph_json.h")
-Result<std::string> graph(const Manifest& m, int32_t context) { return graph_json(m, context); }
-#else
-Result<std::string> graph(const Manifest&, int32_t) {
-  return make_error(Code::kUnsupported, "this module has no graph table");
-}
-#endif
-
 // As the command line reads a prompt: what the post-processor adds once, even where the text begins
 // with it.
 Result<std::vector<int32_t>> tokenize(const Tokenizer& t, std::string_view text, int32_t flags) {
@@ -203,7 +193,7 @@ int32_t lamina_model_plan(LaminaModel* model, const char* options, uint32_t byte
 }
 
 int32_t lamina_model_graph(LaminaModel* model, int32_t context) {
-  return give(graph(model->manifest, context));
+  return give(lamina::graph_json(model->manifest, context));
 }
 
 void* lamina_model_shard(LaminaModel* model, uint32_t index) {
