@@ -41,6 +41,13 @@ struct Session {
   lamina::Session session;
   std::vector<int32_t> prompt;  // what set_prompt was given, and the options with it
   std::string options;
+  // Restored: what the session takes for cached is not there, but may be brought by a move.
+  bool hollow = false;
+
+  void settle() {
+    if (hollow) session.drop_kv();
+    hollow = false;
+  }
 };
 
 // The module's result buffers.

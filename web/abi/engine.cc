@@ -132,7 +132,10 @@ int32_t lamina_engine_step(LaminaEngine* engine, LaminaSession* const* sessions,
   clear_events();
   const std::span<Session* const> all(sessions, n);
   std::vector<lamina::Session*> inner;
-  for (Session* s : all) inner.push_back(&s->session);
+  for (Session* s : all) {
+    s->settle();
+    inner.push_back(&s->session);
+  }
   const auto worked = engine->engine->step(
       inner,
       [&](lamina::Session& s, const lamina::TokenEvent& e) { add_event(index_of(s, all), e); },

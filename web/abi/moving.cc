@@ -9,6 +9,7 @@ namespace lamina::abi {
 namespace {
 
 Result<void> export_kv(Session& s) {
+  s.settle();
   std::vector<uint16_t>& out = results().halves;
   const int32_t n = s.session.n_cached();
   out.resize(kv_export_size(s.session.config(), n));
@@ -79,7 +80,7 @@ Result<Session*> restore(Engine* engine, std::string_view text) {
   LAMINA_TRY(session.set_prompt(prompt, answer_with));
   LAMINA_TRY(replay(session, answer, engine->model->manifest.config.vocab_size));
   if (cancelled) session.cancel();
-  return new Session{engine, at_limit, std::move(session), prompt, options_text};
+  return new Session{engine, at_limit, std::move(session), prompt, options_text, true};
 }
 
 // Values of one page of the canonical form, out of those of `n` positions.
@@ -94,6 +95,11 @@ void copy_page(std::span<const uint16_t> from, const ModelConfig& c, int32_t n, 
 }
 
 Result<int32_t> move(Session& s, Engine& to, std::span<const uint16_t> kv, int32_t positions) {
+  if (s.hollow && s.session.n_evicted() > 0) {  // how far its sinks are turned is not known
+    s.settle();
+    kv = {};
+    positions = 0;
+  }
   if (positions < 0 || positions > s.session.n_cached()) {
     return make_error(Code::kInvalidArgument, "KV of %d positions: the session has %d", positions,
                       s.session.n_cached());
@@ -111,6 +117,7 @@ Result<int32_t> move(Session& s, Engine& to, std::span<const uint16_t> kv, int32
   const int32_t kept = received.n_positions;
   to.engine->bind(s.session, std::move(received));
   s.engine = &to;
+  s.hollow = false;
   return kept;
 }
 
@@ -139,6 +146,7 @@ int32_t lamina_session_move(LaminaSession* session, LaminaEngine* engine, const 
 }
 
 int32_t lamina_session_slide(LaminaSession* session) {
+  session->settle();
   const auto work = session->session.begin_slide();
   if (!work) return fail(work.error(), -1);
   if (!*work) return 0;

@@ -65,6 +65,7 @@ Result<int32_t> next(Engine& e, std::span<Session* const> sessions, int32_t max_
   const EngineOptions& o = e.engine->options();
   int32_t rows = std::min(max_rows, o.max_rows), logits = o.max_logit_rows;
   for (size_t i = 0; i < sessions.size() && rows > 0 && logits > 0; ++i) {
+    sessions[i]->settle();
     lamina::Session& s = sessions[i]->session;
     Result<int32_t> taken = s.next(a.batch, rows);
     if (taken && *taken == 0) {
@@ -84,12 +85,13 @@ Result<int32_t> next(Engine& e, std::span<Session* const> sessions, int32_t max_
 Result<Session*> open(Engine* engine, AtLimit at_limit) {
   LAMINA_ASSIGN(lamina::Session session,
                 engine->engine->new_session(&engine->model->tokenizer, at_limit));
-  return new Session{engine, at_limit, std::move(session), {}, {}};
+  return new Session{engine, at_limit, std::move(session), {}, {}, false};
 }
 
 Result<void> prompt(Session& s, std::span<const int32_t> ids, std::string_view options) {
   LAMINA_ASSIGN(const auto document, parse_options(options, "options"));
   LAMINA_ASSIGN(const AnswerOptions answer, answer_options(document->root()));
+  s.settle();
   LAMINA_TRY(s.session.set_prompt(ids, answer));
   s.prompt.assign(ids.begin(), ids.end());
   s.options = options;
@@ -100,8 +102,11 @@ std::string describe(const Session& s) {
   JsonWriter json;
   json.begin_object().member("promptTokens", static_cast<uint64_t>(s.prompt.size()));
   json.member("reusedTokens", s.session.reused_tokens());
-  json.member("completionTokens", s.session.n_generated()).member("cached", s.session.n_cached());
-  json.member("evicted", s.session.n_evicted()).member("pending", s.session.n_pending());
+  json.member("completionTokens", s.session.n_generated());
+  const int32_t known = static_cast<int32_t>(s.session.tokens().size());
+  json.member("cached", s.hollow ? 0 : s.session.n_cached());
+  json.member("evicted", s.hollow ? 0 : s.session.n_evicted());
+  json.member("pending", s.hollow ? known : s.session.n_pending());
   json.member("finish", finish_reason_name(s.session.finish_reason()));
   return json.end_object().take();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // AVX2 with FMA and F16C.
 #include "backends/cpu/isa/simd_avx2.h"
+#include "backends/cpu/isa/plain_panels.h"
 #include "backends/cpu/isa/tables.h"
 #include "backends/cpu/isa/whole_blocks.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // AVX-512 F BW DQ VL with VNNI.
 #include "backends/cpu/isa/simd_avx512vnni.h"
+#include "backends/cpu/isa/plain_panels.h"
 #include "backends/cpu/isa/tables.h"
 
 namespace lamina::cpu {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Advanced SIMD, which every AArch64 has.
 #include "backends/cpu/isa/simd_neon.h"
+#include "backends/cpu/isa/plain_panels.h"
 #include "backends/cpu/isa/tables.h"
 #include "backends/cpu/isa/whole_blocks.h"
 

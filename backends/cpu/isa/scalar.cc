@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plain C++: the fallback, and what every other room is checked against at start.
 #include "backends/cpu/isa/simd_scalar.h"
+#include "backends/cpu/isa/plain_panels.h"
 #include "backends/cpu/isa/tables.h"
 #include "backends/cpu/isa/whole_blocks.h"
 

@@ -25,6 +25,8 @@ using Acc = v128_t;
 
 constexpr int kLanes = 4;
 constexpr bool kOffsetWeights = false;
+constexpr bool kGemvAcross = true;
+constexpr int kPanelParts = 2;
 constexpr bool kFusedFma = false;  // f32_fma has one rounding
 
 LAMINA_INLINE void prefetch(const void*) {}
@@ -186,7 +188,10 @@ LAMINA_INLINE I32 weight_bytes(const void* p) { return i32_load(p); }
 // one operand alone is computed once for all that meet it.
 LAMINA_INLINE Acc dot(Acc acc, I32 w, I32 x) {
 #if defined(LAMINA_RELAXED_LANES)
-  const v128_t negative = wasm_i8x16_shr(x, 7);
+  // A comparison, hidden from LLVM, which would make it a shift of bytes: five instructions in V8.
+  v128_t zero = wasm_i8x16_const_splat(0);
+  __asm__("" : "+r"(zero));
+  const v128_t negative = wasm_i8x16_gt(zero, x);
   const v128_t signed_w = wasm_i8x16_sub(wasm_v128_xor(w, negative), negative);
   return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(signed_w, wasm_i8x16_abs(x), acc);
 #else
@@ -194,6 +199,35 @@ LAMINA_INLINE Acc dot(Acc acc, I32 w, I32 x) {
   const auto odd = [](v128_t v) LAMINA_LAMBDA { return wasm_i16x8_shr(v, 8); };
   const Acc sum = wasm_i32x4_add(acc, wasm_i32x4_dot_i16x8(even(w), even(x)));
   return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(odd(w), odd(x)));
+#endif
+}
+// Panels of weights are prepared once for many rows of x, in two parts that are summed.
+//   plain    even and odd bytes of 16 bits.
+//   relaxed  w + 127 as the sum of two numbers in 0..127: two dots, and nothing to do with signs.
+template <int Part>
+LAMINA_INLINE I32 panel_part(I32 w) {
+#if defined(LAMINA_RELAXED_LANES)
+  const v128_t raised = wasm_i8x16_add(w, wasm_i8x16_const_splat(127));
+  const v128_t low = wasm_u8x16_min(raised, wasm_i8x16_const_splat(127));
+  return Part == 0 ? low : wasm_i8x16_sub(raised, low);
+#else
+  return wasm_i16x8_shr(Part == 0 ? wasm_i16x8_shl(w, 8) : w, 8);
+#endif
+}
+template <int Part>
+LAMINA_INLINE Acc panel_dot(Acc acc, I32 w, I32 x) {
+#if defined(LAMINA_RELAXED_LANES)
+  return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, w, acc);
+#else
+  return wasm_i32x4_add(acc, wasm_i32x4_dot_i16x8(w, panel_part<Part>(x)));
+#endif
+}
+// `offset` is -128 times the sum of x.
+LAMINA_INLINE int32_t panel_start([[maybe_unused]] int32_t offset) {
+#if defined(LAMINA_RELAXED_LANES)
+  return offset - (offset >> 7);
+#else
+  return 0;
 #endif
 }
 LAMINA_INLINE Acc dot_at(Acc acc, I32 w, const int8_t* x) { return dot(acc, w, i32_load(x)); }

@@ -184,9 +184,46 @@ LAMINA_INLINE void gemv_blocks(const MatmulI8& a, int x0, const I8Blocks& b) {
   }
 }
 
+// One row of x, kLanes weight rows side by side: what depends on x alone is computed once for them,
+// their sums end up one row per lane, and memory is read in as many streams. For vectors of 16 bytes
+// without prefetching. Rows that are missing repeat the last.
+[[maybe_unused]] LAMINA_NOINLINE void gemv_across(const MatmulI8& a, int row0, int x0, const I8Blocks& b) {
+  const int8_t* w[kLanes];
+  const int rows = a.n_rows - row0 < kLanes ? a.n_rows - row0 : kLanes;
+  each<kLanes>([&](auto r) LAMINA_LAMBDA {
+    w[r] = a.weights + static_cast<size_t>(row0 + (r < rows ? r : rows - 1)) * a.row_bytes;
+  });
+  const int8_t* x = a.x.q + static_cast<size_t>(x0) * a.x.q_stride;
+  const float* sx = a.x.scales + static_cast<size_t>(x0) * a.x.block_stride;
+  F32 y = f32_zero();
+  int at = 0;
+  for (int block = 0; block < b.n; ++block) {
+    Acc acc[kLanes];
+    each<kLanes>([&](auto r) LAMINA_LAMBDA { acc[r] = acc_set(0); });
+    const int full = at + a.block, end = full < b.chunks * kChunk ? full : b.chunks * kChunk;
+    for (; at < end; at += 2 * kChunk) {  // rows are padded to four chunks
+      each<2>([&](auto u) LAMINA_LAMBDA {
+        const I32 bytes = i32_load(x + at + u * kChunk);
+        each<kLanes>([&](auto r) LAMINA_LAMBDA {
+          acc[r] = dot(acc[r], weight_bytes(w[r] + at + u * kChunk), bytes);
+        });
+      });
+    }
+    y = f32_fma_exact(f32_set(sx[block]), f32_from_i32(sum_each(acc)), y);
+  }
+  y = f32_mul(y, f32_load_n(a.scales + row0, rows));
+  f32_store(a.out + static_cast<size_t>(x0) * a.out_stride + row0, y);
+}
+
 template <int M>
 void gemv(const MatmulI8& a, int x0) {
   const I8Blocks b = i8_blocks(a);
+  if constexpr (kGemvAcross && M == 1) {
+    if (!a.grouped) {
+      for (int row0 = 0; row0 < a.n_rows; row0 += kLanes) gemv_across(a, row0, x0, b);
+      return;
+    }
+  }
   switch (a.block) {
     case 128: return gemv_blocks<M, 128 / kChunk>(a, x0, b);
     case 64: return gemv_blocks<M, 64 / kChunk>(a, x0, b);
@@ -196,7 +233,8 @@ void gemv(const MatmulI8& a, int x0) {
 
 // --- Many rows of x.
 
-// A panel as [row_bytes / 4][panel_rows][4], ready for dot(). Missing rows repeat the last.
+// A panel as [row_bytes / 4][kPanelParts][panel_rows][4], ready for panel_dot(). Missing rows repeat
+// the last.
 LAMINA_NOINLINE void pack_panel(const MatmulI8& a, int panel_rows, int8_t* packed) {
   for (int row0 = 0; row0 < panel_rows; row0 += kLanes) {
     for (size_t c = 0; c < a.row_bytes; c += kChunk) {
@@ -206,8 +244,13 @@ LAMINA_NOINLINE void pack_panel(const MatmulI8& a, int panel_rows, int8_t* packe
         v[r] = weight_bytes(a.weights + static_cast<size_t>(row) * a.row_bytes + c);
       });
       transpose(v);
-      int8_t* to = packed + c * static_cast<size_t>(panel_rows) + static_cast<size_t>(row0) * 4;
-      each<kLanes>([&](auto i) LAMINA_LAMBDA { i32_store(to + i * 4 * panel_rows, v[i]); });
+      int8_t* to = packed + c * static_cast<size_t>(kPanelParts * panel_rows) +
+                   static_cast<size_t>(row0) * 4;
+      each<kLanes>([&](auto i) LAMINA_LAMBDA {
+        each<kPanelParts>([&](auto part) LAMINA_LAMBDA {
+          i32_store(to + (i * kPanelParts + part) * 4 * panel_rows, panel_part<part>(v[i]));
+        });
+      });
     }
   }
 }
@@ -232,7 +275,8 @@ LAMINA_INLINE void gemm_add(const Acc (&acc)[T * kVecs], const float* sx, size_t
 template <int kVecs, int T, bool kGrouped>
 LAMINA_NOINLINE void gemm_tile(const MatmulI8& a, const int8_t* packed, int x0, int begin, int end,
                                const float* scales) {
-  constexpr int kStep = kVecs * kLanes * 4;  // packed bytes per four columns
+  constexpr int kPart = kVecs * kLanes * 4;
+  constexpr int kStep = kPanelParts * kPart;  // packed bytes per four columns
   constexpr int kUnroll = 4;
   const auto x_row = static_cast<size_t>(x0);
   const int8_t* x = a.x.packed + x_row * a.row_bytes;
@@ -244,7 +288,7 @@ LAMINA_NOINLINE void gemm_tile(const MatmulI8& a, const int8_t* packed, int x0, 
   for (int block = begin; block < end; ++block) {
     Acc acc[T * kVecs];
     each<T>([&](auto t) LAMINA_LAMBDA {
-      const int32_t start = kOffsetWeights ? offsets[t * block_stride + block] : 0;
+      const int32_t start = panel_start(offsets[t * block_stride + block]);
       each<kVecs>([&](auto v) LAMINA_LAMBDA { acc[t * kVecs + v] = acc_set(start); });
     });
     const int first = block * block_columns;
@@ -253,14 +297,17 @@ LAMINA_NOINLINE void gemm_tile(const MatmulI8& a, const int8_t* packed, int x0, 
     const int8_t* four = x + static_cast<size_t>(first / 4) * (kGemmRows * 4);
     for (int k = first; k < last; k += 4 * kUnroll) {
       each<kUnroll>([&](auto u) LAMINA_LAMBDA {
-        I32 bytes[kVecs];
-        each<kVecs>([&](auto v) LAMINA_LAMBDA {
+        I32 bytes[kPanelParts * kVecs];
+        each<kPanelParts * kVecs>([&](auto v) LAMINA_LAMBDA {
           bytes[v] = i32_load(w + u * kStep + v * kLanes * 4);
         });
         each<T>([&](auto t) LAMINA_LAMBDA {
           const I32 each_lane = i32_broadcast(four + u * kGemmRows * 4 + t * 4);
-          each<kVecs>([&](auto v) LAMINA_LAMBDA {
-            acc[t * kVecs + v] = dot(acc[t * kVecs + v], bytes[v], each_lane);
+          each<kPanelParts>([&](auto part) LAMINA_LAMBDA {
+            each<kVecs>([&](auto v) LAMINA_LAMBDA {
+              Acc& sum = acc[t * kVecs + v];
+              sum = panel_dot<part>(sum, bytes[part * kVecs + v], each_lane);
+            });
           });
         });
       });
@@ -302,7 +349,7 @@ void gemm(const MatmulI8& a) {
   pack_panel(a, kRows, packed);
   float* scales = nullptr;  // [blocks][rows] when grouped
   if (a.grouped) {
-    scales = static_cast<float*>(static_cast<void*>(packed + a.row_bytes * kRows));
+    scales = static_cast<float*>(static_cast<void*>(packed + a.row_bytes * kPanelParts * kRows));
     for (int r = 0; r < kRows; ++r) {
       const int row = r < a.n_rows ? r : a.n_rows - 1;
       for (int b = 0; b < n_blocks; ++b) scales[b * kRows + r] = a.scales[row * n_blocks + b];
@@ -335,7 +382,7 @@ void gemm(const MatmulI8& a) {
 size_t matmul_i8_scratch(size_t row_bytes) {
   constexpr size_t kPanelRows = kPanelVecs * kLanes;
   const size_t blocks = row_bytes / 32 + 1;
-  const size_t panel = kPanelRows * (row_bytes + blocks * sizeof(float));
+  const size_t panel = kPanelRows * (kPanelParts * row_bytes + blocks * sizeof(float));
   const size_t table = kLanes * (blocks * 4 + 2 * kLanes) * sizeof(int32_t);
   return panel > table ? panel : table;
 }
