@@ -2,7 +2,7 @@
 // The WebAssembly engine in Chromium beside the native CPU engine, on one model, in one run.
 //   node bench/web_wasm.mjs --model DIR [--wasm build/wasm] [--lamina build/release/bin/lamina]
 //     [--prompt 128] [--answer 32] [--repeats 2] [--threads 1,2] [--isa relaxed,simd128]
-//     [--max-rows 128] [--wllama GGUF --wllama-package DIR]
+//     [--max-rows 128]
 import { execFileSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +16,6 @@ const { values: o } = parseArgs({ options: {
   model: { type: 'string' }, wasm: text(join(root, 'build/wasm')),
   lamina: text(join(root, 'build/release/bin/lamina')), prompt: text('128'), answer: text('32'),
   repeats: text('2'), threads: text('1,2'), isa: text('relaxed,simd128'), 'max-rows': text('128'),
-  wllama: { type: 'string' }, 'wllama-package': { type: 'string' },
 } });
 if (!o.model) throw new Error('--model DIR is missing');
 
@@ -35,7 +34,6 @@ function print(row) {
 
 const threads = o.threads.split(',').map(Number);
 const mounts = { wasm: o.wasm, bench: join(root, 'bench'), model: o.model };
-if (o.wllama) Object.assign(mounts, { gguf: dirname(o.wllama), wllama: o['wllama-package'] });
 const server = await serve(mounts);
 try {
   const variants = o.isa.split(',').flatMap((isa) =>

@@ -4,8 +4,8 @@
 #include <new>
 #include <set>
 
-#include "web/abi/abi.h"
 #include "core/engine/graph_json.h"
+#include "web/abi/abi.h"
 
 namespace lamina::abi {
 

@@ -209,6 +209,7 @@ async function errors(env, module) {
     'too many layers');
   const model = module.openModel(manifest, tokenizer);
   check(code(() => model.createEngine()) === 'invalid_argument', 'engine without shards');
+  check(model.graph(64).ops.length > 0 && model.plan({ context: 64 }).fitsWasm, 'graph and plan');
   check(code(() => model.shardDone(0)) === 'invalid_argument', 'a shard that did not come');
   check(code(() => model.shardInto(99)) === 'invalid_argument', 'no such shard');
   const bytes = await env.load(`${folder}/${model.shards()[0].file}`);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the four WebAssembly modules (preset wasm) and runs their suite in Node and, where there is
 # one, in Chromium, against the native program. Prints "skipped: why" for what cannot be run here.
-#   tests/web/abi/abi.sh LAMINA [node|chromium]      LAMINA: the native program
+#   LAMINA=build/dev/bin/lamina tests/web/abi/run.sh [node|chromium]
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 . tools/packages.sh
@@ -27,4 +27,5 @@ node=$(tools/node.sh) || skip "no Node 22"
 quietly build/log/wasm-configure.log cmake --preset wasm
 quietly build/log/wasm-build.log cmake --build --preset wasm
 grep -h 'brotli' build/log/wasm-build.log || true
-"$node" --no-warnings tests/web/abi/run.mjs "$1" "$PWD/build/wasm" "$PWD/build/wasm-suite" "${2:-}"
+"$node" --no-warnings tests/web/abi/run.mjs "${LAMINA:?the native program}" "$PWD/build/wasm" \
+  "$PWD/build/wasm-suite" "${1:-}"
