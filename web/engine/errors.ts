@@ -16,6 +16,8 @@ export const CORE_CODES = [
   'resource_exhausted', // a limit was reached (memory, pages, budget)
   'context_exceeded', // a prompt has more tokens than the context: it never fits
   'queue_full', // too much waits already: the same may work later
+  'draining', // the service is leaving and takes nothing new
+  'unloaded', // the model was unloaded before the work was done
 ] as const;
 
 /** Codes that only browser and network know. */
@@ -34,7 +36,7 @@ export type LaminaErrorCode = (typeof CORE_CODES)[number] | (typeof WEB_CODES)[n
 const KNOWN = new Set<string>([...CORE_CODES, ...WEB_CODES]);
 // A second try may well work, without the caller changing anything.
 const RECOVERABLE = new Set<string>([
-  'queue_full', 'offline', 'io', 'device', 'worker_lost', 'connection_lost', 'integrity',
+  'queue_full', 'draining', 'offline', 'io', 'device', 'worker_lost', 'connection_lost', 'integrity',
 ]);
 
 /** What crosses a worker's border in place of a LaminaError. */

@@ -94,7 +94,7 @@ test('cuts cost nothing: every token once', async () => {
   const request = { ...long, max_tokens: 1200 };
   const wanted = await textOf(engine, request);
   const before = wire.connections;
-  wire.cutEvery = 12000;
+  wire.cutAfter(3000);
   let text = '';
   for await (const chunk of await engine.completions.create({ ...request, stream: true })) {
     text += chunk.choices[0]?.text ?? '';
@@ -111,7 +111,7 @@ test('a wire that is down longer is told, and the answer goes on', async () => {
   await using engine = await connect(wire.url, { onNotice: (n: Notice) => notices.push(n) });
   const request = { ...long, max_tokens: 1200 };
   const wanted = await textOf(engine, request);
-  wire.cutEvery = 12000;
+  wire.cutAfter(3000);
   wire.downFor = 1600;
   let text = '';
   for await (const chunk of await engine.completions.create({ ...request, stream: true })) {

@@ -72,8 +72,7 @@ export class Wire {
   connections = 0;
   /** Takes connections and closes them at once. */
   down = false;
-  /** Cuts each time the daemon has said so many bytes more. */
-  cutEvery = Infinity;
+  private cutEvery = Infinity;
   /** How long it is down after such a cut, ms; then it is the only one. */
   downFor = 0;
   private said = 0;
@@ -96,6 +95,12 @@ export class Wire {
   /** As a network that goes away: both ends lose the connection. */
   cut(): void {
     for (const socket of this.sockets) socket.destroy();
+  }
+
+  /** From now on each time that the daemon has said so many bytes more. */
+  cutAfter(bytes: number): void {
+    this.said = 0;
+    this.cutEvery = bytes;
   }
 
   retarget(daemon: Daemon): void {

@@ -181,6 +181,10 @@ export class DaemonLink {
     const grace = (this.welcome?.grace_seconds ?? DEFAULT_GRACE_SECONDS) * 1000;
     let told = false;
     let last = cause;
+    const timer = setTimeout(() => {
+      told = true;
+      this.options.onNotice?.({ text: 'the daemon is away; trying again', cause: last });
+    }, TELL_RECONNECT_MS);
     try {
       for (let delay = 0; this.requests.size > 0; delay = nextDelay(delay)) {
         await pause(delay, this.leaving.signal);
@@ -194,13 +198,10 @@ export class DaemonLink {
         }
         const gone = performance.now() - began;
         if (last.code !== 'connection_lost' || gone > grace) break;
-        if (!told && gone > TELL_RECONNECT_MS) {
-          told = true;
-          this.options.onNotice?.({ text: 'the daemon is away; trying again', cause: last });
-        }
       }
       this.failAll(last);
     } finally {
+      clearTimeout(timer);
       this.connecting = undefined;
     }
   }
