@@ -3,7 +3,7 @@
 // logits, the next position, the next row of rope. One workgroup.
 // Bindings: 0 logits, 1 head, 3 tokens.
 //!include "common.wgsl"
-@group(0) @binding(0) var<storage, read> logits: array<f32>;
+@group(0) @binding(0) var<storage, read> logits: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> head: array<u32>;
 @group(0) @binding(3) var<storage, read_write> tokens: array<u32>;  // [steps]
 //!include "lanes.wgsl"
@@ -16,11 +16,13 @@ var<workgroup> best_index: array<u32, LANE_GROUPS>;
 fn main(@builtin(local_invocation_index) tid: u32) {
   var value = LOWEST;
   var index = 0xffffffffu;
-  for (var i = tid; i < N_OUT; i += THREADS) {
-    let v = logits[i];
-    if (v > value) {
-      value = v;
-      index = i;
+  for (var w = tid; w < (N_OUT + 3u) / 4u; w += THREADS) {
+    let v = logits[w];
+    for (var j = 0u; j < 4u; j++) {
+      if (v[j] > value && 4u * w + j < N_OUT) {
+        value = v[j];
+        index = 4u * w + j;
+      }
     }
   }
   // Within the lanes, then between them: larger value, then lower index. NaN never wins.

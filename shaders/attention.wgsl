@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // out = softmax(q K^T / sqrt(HEAD_DIM)) V over the positions 0 .. kv_index of a row, for HEADS query
-// heads that share a key/value head; online softmax (Milakov and Gimelshein, 2018) over chunks of THREADS
-// positions, split over workgroups where few rows would leave the device idle (Dao et al.,
+// heads that share a key/value head; online softmax (Milakov and Gimelshein, 2018) page by page,
+// split over workgroups where few rows would leave the device idle (Dao et al.,
 // "Flash-Decoding", 2023).
 //
 // Workgroup (query heads, row, split). With one split, out is [rows][OUT_STRIDE]. With more, WebGPU having
@@ -20,15 +20,15 @@ const GROUP_HEADS = N_HEADS / N_KV_HEADS;  // that share a key/value head
 const QUADS = KV_DIM / 4u;
 const STRIPES = max(THREADS / QUADS, 1u);  // positions worked on at a time
 const QUADS_EACH = (QUADS + THREADS - 1u) / THREADS;
+const STEPS = (PAGE + STRIPES - 1u) / STRIPES;
+const SHARES = THREADS / PAGE;             // threads that share a key; THREADS is a multiple of PAGE
 
-var<workgroup> q: array<f32, HEADS * KV_DIM>;
-var<workgroup> score: array<f32, HEADS * THREADS>;
+var<workgroup> q: array<vec4<f32>, HEADS * QUADS>;
+var<workgroup> score: array<f32, HEADS * THREADS>;  // [head][share][position], then weights in share 0
 var<workgroup> largest: array<f32, HEADS>;
 var<workgroup> total: array<f32, HEADS>;
 var<workgroup> rescale: array<f32, HEADS>;
 var<workgroup> stripes: array<vec4<f32>, STRIPES * QUADS>;
-
-fn query4(i: u32) -> vec4<f32> { return vec4<f32>(q[i], q[i + 1u], q[i + 2u], q[i + 3u]); }
 
 // Four neighbouring elements, from element index `at` on.
 //!if KV_WORDS
@@ -43,41 +43,46 @@ fn quad(at: u32) -> vec4<f32> {
 }
 //!end
 
-fn scores_of(pages_at: u32, kv_head: u32, position: u32, end: u32, tid: u32) {
-  var s: array<f32, HEADS>;
-  if (position < end) {
-    let at = kv_at(pages_at, position, kv_head);
-    for (var w = 0u; w < KEY_WORDS4; w++) {
+// Scores of a page's n positions; neighbouring threads read neighbouring words of a key.
+fn scores_of(at: u32, n: u32, tid: u32) {
+  let position = tid / SHARES;
+  let share = tid % SHARES;
+  var s = array<f32, HEADS>();
+  for (var i = 0u; i < (KEY_WORDS4 + SHARES - 1u) / SHARES; i++) {
+    let w = share + i * SHARES;
+    if (position < n && w < KEY_WORDS4) {
+      let key = keys[(at + position * KV_DIM) / (KV_DIM / KEY_WORDS4) + w];
 //!if KV_WORDS
-      let a = bitcast<vec4<f32>>(keys[at / 4u + w]);
-      for (var g = 0u; g < HEADS; g++) { s[g] += dot(a, query4(g * KV_DIM + 4u * w)); }
+      for (var g = 0u; g < HEADS; g++) { s[g] += dot(bitcast<vec4<f32>>(key), q[g * QUADS + w]); }
 //!else
-      let key = keys[at / 8u + w];
       let a = vec4<f32>(unpack2x16float(key.x), unpack2x16float(key.y));
       let b = vec4<f32>(unpack2x16float(key.z), unpack2x16float(key.w));
-      for (var g = 0u; g < HEADS; g++) {
-        s[g] += dot(a, query4(g * KV_DIM + 8u * w)) + dot(b, query4(g * KV_DIM + 8u * w + 4u));
-      }
+      for (var g = 0u; g < HEADS; g++) { s[g] += dot(a, q[g * QUADS + 2u * w]) + dot(b, q[g * QUADS + 2u * w + 1u]); }
 //!end
     }
   }
-  for (var g = 0u; g < HEADS; g++) { score[g * THREADS + tid] = select(-1e30, s[g], position < end); }
+  for (var g = 0u; g < HEADS; g++) { score[g * THREADS + share * PAGE + position] = s[g]; }
 }
 
-// Scores of the chunk to weights; LANES threads take a head at a time.
-fn soften(tid: u32) {
+// Scores of the page to weights; LANES threads take a head at a time.
+fn soften(n: u32, tid: u32) {
   for (var first = 0u; first < HEADS; first += LANE_GROUPS) {
     let g = min(first + tid / LANES, HEADS - 1u);
     let mine = first + tid / LANES < HEADS;
-    var most = largest[g];
-    let before = most;
-    for (var i = tid % LANES; i < THREADS; i += LANES) { most = max(most, score[g * THREADS + i]); }
+    var own = array<f32, (PAGE + LANES - 1u) / LANES>();
+    let before = largest[g];
+    var most = before;
+    for (var i = 0u; i < (PAGE + LANES - 1u) / LANES; i++) {
+      let position = tid % LANES + i * LANES;
+      for (var share = 0u; share < SHARES; share++) { own[i] += score[g * THREADS + share * PAGE + position]; }
+      if (position >= n) { own[i] = -1e30; }
+      most = max(most, own[i]);
+    }
     most = lane_max(most, tid);
     var sum = 0.0;
-    for (var i = tid % LANES; i < THREADS; i += LANES) {
-      let s = score[g * THREADS + i];
-      let e = select(exp(s - most), 0.0, s <= -1e30);
-      if (mine) { score[g * THREADS + i] = e; }
+    for (var i = 0u; i < (PAGE + LANES - 1u) / LANES; i++) {
+      let e = select(exp(own[i] - most), 0.0, own[i] <= -1e30);
+      if (mine) { score[g * THREADS + tid % LANES + i * LANES] = e; }
       sum += e;
     }
     sum = lane_sum(sum, tid);
@@ -101,11 +106,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   if (row >= n_rows() || begin >= positions) { return; }
   let end = min(positions, begin + head[3]);
   let pages_at = row_pages_at(row);
-  for (var i = tid; i < HEADS * KV_DIM; i += THREADS) {
-    let g = i / KV_DIM;
-    let d = i % KV_DIM;
-    q[i] = 0.0;
-    if (d < HEAD_DIM) { q[i] = x[row * X_STRIDE + (first_head + g) * HEAD_DIM + d] * SCALE; }
+  for (var i = tid; i < HEADS * QUADS; i += THREADS) {
+    let d = 4u * (i % QUADS);
+    let at = row * X_STRIDE + (first_head + i / QUADS) * HEAD_DIM + d;
+    var v = vec4<f32>();
+    for (var j = 0u; j < 4u; j++) {
+      if (d + j < HEAD_DIM) { v[j] = x[at + j] * SCALE; }
+    }
+    q[i] = v;
   }
   for (var g = tid; g < HEADS; g += THREADS) {
     largest[g] = -1e30;
@@ -114,24 +122,25 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   workgroupBarrier();
 
   let stripe = tid / QUADS;
-  var acc: array<vec4<f32>, HEADS * QUADS_EACH>;
-  for (var chunk = begin; chunk < end; chunk += THREADS) {
-    scores_of(pages_at, kv_head, chunk + tid, end, tid);
+  var acc = array<vec4<f32>, HEADS * QUADS_EACH>();
+  for (var first = begin; first < end; first += PAGE) {
+    let at = kv_at(pages_at, first, kv_head);
+    let n = min(PAGE, end - first);
+    scores_of(at, n, tid);
     workgroupBarrier();
-    soften(tid);
+    soften(n, tid);
     workgroupBarrier();
     for (var g = 0u; g < HEADS; g++) {
       for (var j = 0u; j < QUADS_EACH; j++) { acc[g * QUADS_EACH + j] *= rescale[g]; }
     }
-    let n = min(THREADS, end - chunk);
-    if (stripe < STRIPES) {
-      for (var i = stripe; i < n; i += STRIPES) {
-        let at = VALUES_AT + kv_at(pages_at, chunk + i, kv_head);
+    for (var i = 0u; i < STEPS; i++) {
+      let position = stripe + i * STRIPES;
+      if (stripe < STRIPES && position < n) {
         for (var j = 0u; j < QUADS_EACH; j++) {
           let quad_at = tid % QUADS + j * THREADS;
           if (quad_at < QUADS) {
-            let v = quad(at + 4u * quad_at);
-            for (var g = 0u; g < HEADS; g++) { acc[g * QUADS_EACH + j] += score[g * THREADS + i] * v; }
+            let v = quad(VALUES_AT + at + position * KV_DIM + 4u * quad_at);
+            for (var g = 0u; g < HEADS; g++) { acc[g * QUADS_EACH + j] += score[g * THREADS + position] * v; }
           }
         }
       }

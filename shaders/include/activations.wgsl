@@ -8,30 +8,38 @@ const WORDS = (COLS + 3u) / 4u;                        // of four columns
 const PADDED = ROW_WORDS4 * WEIGHTS_PER_WORD4 / 4u;    // with the padding of a weight row
 
 //!if MERGE
-// One column: the splits' sums, weighted by how far their largest score is from the row's largest.
-fn merged(row: u32, c: u32, used: u32) -> f32 {
-  let splits = head[2];
-  let stats = X_STATS_AT + row * splits * N_HEADS + c / HEAD_DIM;
+// A pair of statistics: the largest score and the sum of weights.
+fn stats_of(slot: u32, q_head: u32) -> vec2<f32> {
+  let at = 2u * (X_STATS_AT + slot * N_HEADS + q_head);
+  let both = x[at / 4u];
+  return select(both.xy, both.zw, at % 4u != 0u);
+}
+// Four columns of the splits' sums, each weighted by how far its largest score is from the row's largest.
+// Columns of one word may be of two heads where HEAD_DIM is no multiple of four.
+fn merged(row: u32, word: u32, used: u32, q_head: u32) -> vec4<f32> {
+  let slot = row * head[2];
   var most = -1e30;
-  for (var s = 0u; s < used; s++) { most = max(most, x[(2u * (stats + s * N_HEADS)) / 4u][(2u * (stats + s * N_HEADS)) % 4u]); }
+  for (var s = 0u; s < used; s++) { most = max(most, stats_of(slot + s, q_head).x); }
   var total = 0.0;
-  var value = 0.0;
+  var value = vec4<f32>();
   for (var s = 0u; s < used; s++) {
-    let at = 2u * (stats + s * N_HEADS);
-    let factor = exp(x[at / 4u][at % 4u] - most);
-    total += factor * x[at / 4u][at % 4u + 1u];
-    value += factor * x[(row * splits + s) * (X_STRIDE / 4u) + c / 4u][c % 4u];
+    let stats = stats_of(slot + s, q_head);
+    let factor = exp(stats.x - most);
+    total += factor * stats.y;
+    value += factor * x[(slot + s) * (X_STRIDE / 4u) + word];
   }
   return value / total;
 }
 fn x_word(row: u32, word: u32) -> vec4<f32> {
   if (head[2] == 1u) { return x[row * (X_STRIDE / 4u) + word]; }
   let used = row_kv_index(row) / head[3] + 1u;
-  var v = vec4<f32>();
-  for (var j = 0u; j < 4u; j++) {
-    if (4u * word + j < COLS) { v[j] = merged(row, 4u * word + j, used); }
-  }
-  return v;
+  let first = min(4u * word / HEAD_DIM, N_HEADS - 1u);
+  let v = merged(row, word, used, first);
+  if (HEAD_DIM % 4u == 0u) { return v; }
+  let next = merged(row, word, used, min(first + 1u, N_HEADS - 1u));
+  let c = vec4<u32>(4u * word, 4u * word + 1u, 4u * word + 2u, 4u * word + 3u);
+  let mixed = select(v, next, c / HEAD_DIM > vec4<u32>(first));
+  return select(vec4<f32>(), mixed, c < vec4<u32>(COLS));
 }
 //!else
 fn x_word(row: u32, word: u32) -> vec4<f32> { return x[row * (X_STRIDE / 4u) + word]; }

@@ -30,6 +30,19 @@ fn x_float4(m: u32, word: u32) -> vec4<f32> { return xq[m * (ROW_WORDS4 * WEIGHT
 
 const UNITS_WG = LANE_GROUPS;  // of a workgroup at a time
 const TURNS = (ROW_WORDS4 + LANES - 1u) / LANES;
+const HELD = R * UNROLL;
+
+fn unit_of(base: u32, tid: u32) -> u32 { return min(base + tid / LANES, UNITS - 1u); }
+
+// UNROLL words of each of the unit's rows from `turn` on, this thread's share; repeats beyond the row.
+fn load_words4(unit: u32, turn: u32, lane: u32) -> array<vec4<u32>, HELD> {
+  var w = array<vec4<u32>, HELD>();
+  for (var r = 0u; r < R; r++) {
+    let row = unit_row(unit, r) * ROW_WORDS4;
+    for (var i = 0u; i < UNROLL; i++) { w[i * R + r] = weights[row + min(lane + (turn + i) * LANES, ROW_WORDS4 - 1u)]; }
+  }
+  return w;
+}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) n_wg: vec3<u32>,
@@ -38,6 +51,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) n_wg: vec
   let n_x = X_ROWS();
   let first_m = wg.y * M;
   if (first_m >= n_x) { return; }
+  let stride = n_wg.x * UNITS_WG;
+  var w = load_words4(unit_of(wg.x * UNITS_WG, tid), 0u, lane);  // under way while x is made ready
 //!if FUSED
 //!if GATHER
   prepare_row(head[SELECTED_AT], tid);
@@ -46,14 +61,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) n_wg: vec
 //!end
   workgroupBarrier();
 //!end
-  for (var base = wg.x * UNITS_WG; base < UNITS; base += n_wg.x * UNITS_WG) {
-    let wanted = base + tid / LANES;
-    let unit = min(wanted, UNITS - 1u);
-    var row: array<u32, R>;
-    for (var r = 0u; r < R; r++) { row[r] = unit_row(unit, r) * ROW_WORDS4; }
+  for (var base = wg.x * UNITS_WG; base < UNITS; base += stride) {
+    let unit = unit_of(base, tid);
+    let wanted = base + tid / LANES < UNITS;
     // Lane m % LANES finishes row m; what it needs for that it loads early.
-    let my_m = min(first_m + lane % M, n_x - 1u);
-    let early = load_early(unit, my_m);
+    let early = load_early(unit, min(first_m + lane % M, n_x - 1u));
     var factor = array<f32, R>();
     var added = array<f32, R>();
     for (var r = 0u; r < R; r++) {
@@ -67,10 +79,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) n_wg: vec
     }
     var acc = array<f32, R * M>();  // zeros again in every round
     for (var turn = 0u; turn < TURNS; turn += UNROLL) {
-      var w: array<vec4<u32>, R * UNROLL>;
-      for (var i = 0u; i < UNROLL; i++) {
-        let k = min(lane + (turn + i) * LANES, ROW_WORDS4 - 1u);
-        for (var r = 0u; r < R; r++) { w[i * R + r] = weights[row[r] + k]; }
+      let now = w;
+      if (turn + UNROLL < TURNS) {
+        w = load_words4(unit, turn + UNROLL, lane);
+      } else if (base + stride < UNITS) {
+        w = load_words4(unit_of(base + stride, tid), 0u, lane);
       }
       for (var i = 0u; i < UNROLL; i++) {
         let k = lane + (turn + i) * LANES;
@@ -83,28 +96,28 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) n_wg: vec
             for (var r = 0u; r < R; r++) {
               var s = scale;
               if (GROUP != 0u) { s *= scales[unit_row(unit, r) * GROUPS + min(k * 16u / max(GROUP, 1u), GROUPS - 1u)]; }
-              acc[m * R + r] += s * f32(dot16(w[i * R + r], xw));
+              acc[m * R + r] += s * f32(dot16(now[i * R + r], xw));
             }
 //!end
 //!if WEIGHT_F16
             let xa = x_float4(x_row, 2u * k);
             let xb = x_float4(x_row, 2u * k + 1u);
             for (var r = 0u; r < R; r++) {
-              acc[m * R + r] += dot(xa, halves(w[i * R + r].xy)) + dot(xb, halves(w[i * R + r].zw));
+              acc[m * R + r] += dot(xa, halves(now[i * R + r].xy)) + dot(xb, halves(now[i * R + r].zw));
             }
 //!end
 //!if WEIGHT_F32
             let xa = x_float4(x_row, k);
-            for (var r = 0u; r < R; r++) { acc[m * R + r] += dot(xa, bitcast<vec4<f32>>(w[i * R + r])); }
+            for (var r = 0u; r < R; r++) { acc[m * R + r] += dot(xa, bitcast<vec4<f32>>(now[i * R + r])); }
 //!end
           }
         }
       }
     }
     for (var m = 0u; m < M; m++) {
-      var sums: array<f32, R>;
+      var sums = array<f32, R>();
       for (var r = 0u; r < R; r++) { sums[r] = lane_sum(acc[m * R + r], tid) * factor[r] + added[r]; }
-      if (lane == m % LANES && wanted < UNITS && first_m + m < n_x) {
+      if (lane == m % LANES && wanted && first_m + m < n_x) {
         if (M <= LANES) {
           store_unit(unit, first_m + m, sums, early);
         } else {

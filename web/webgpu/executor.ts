@@ -57,7 +57,6 @@ export interface LostReason {
 }
 
 const kMostSplits = 16;
-const kLeastSplit = 64;  // positions
 
 interface Sizes {
   readonly buffers: Readonly<Record<BufferName, number>>;
@@ -111,6 +110,7 @@ export class WebGpuExecutor {
   readonly #weights: DeviceWeights;
   readonly #buffers: ProgramBuffers;
   readonly #pipelines: Pipelines;
+  #tuning: Tuning;
   #program: Program;
   readonly #words: StepWords;
   readonly #staging: GPUBuffer;
@@ -133,7 +133,8 @@ export class WebGpuExecutor {
     this.maxSteps = options.maxSteps ?? 32;
     this.memory = { ...sizes.memory, weightBytes: weights.bytes };
     this.#pipelines = new Pipelines(opened.device, commonConstants(graph, buffers));
-    this.#program = this.#programOf(tuning);
+    this.#tuning = tuning;
+    this.#program = this.#programOf();
     this.#words = new StepWords(graph, buffers.step, options.pages);
     this.#kv = new KvCopy(opened.device, graph, buffers);
     this.lost = opened.device.lost.then((info) => {
@@ -270,19 +271,25 @@ export class WebGpuExecutor {
       const splits = this.#words.fill(batch, n, this.#splits(batch, n));
       this.#words.write(this.#device.queue, this.#buffers.head);
       if (!likeliest) this.#writeChoice(choice, n);
-      const encoder = this.#device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      for (let i = 0; i < n; ++i) encode(pass, list, 1, 1, splits);
-      pass.end();
-      encoder.copyBufferToBuffer(this.#buffers.tokens, 0, this.#staging, 0, 4 * n);
-      this.#device.queue.submit([encoder.finish()]);
+      // In several submissions, the first of them short: the device works while the others are encoded.
+      for (let at = 0; at < n;) {
+        const together = at === 0 ? 1 : Math.min(this.#tuning.tokensTogether, n - at);
+        const encoder = this.#device.createCommandEncoder();
+        const pass = encoder.beginComputePass();
+        for (let i = 0; i < together; ++i) encode(pass, list, 1, 1, splits);
+        pass.end();
+        at += together;
+        if (at === n) encoder.copyBufferToBuffer(this.#buffers.tokens, 0, this.#staging, 0, 4 * n);
+        this.#device.queue.submit([encoder.finish()]);
+      }
       return this.#read(4 * n, (mapped) => new Int32Array(mapped).slice());
     });
   }
 
   /** Other sizes of workgroups from the next step on. */
   retune(tuning: Partial<Tuning>): void {
-    this.#program = this.#programOf({ ...defaultTuning(this.facts), ...tuning });
+    this.#tuning = { ...defaultTuning(this.facts), ...tuning };
+    this.#program = this.#programOf();
   }
 
   /**
@@ -325,8 +332,8 @@ export class WebGpuExecutor {
     if (this.#owned) this.#device.destroy();
   }
 
-  #programOf(tuning: Tuning): Program {
-    return new Program(this.#device, this.facts, this.#graph, this.#pipelines, this.#weights, this.#buffers, tuning);
+  #programOf(): Program {
+    return new Program(this.#device, this.facts, this.#graph, this.#pipelines, this.#weights, this.#buffers, this.#tuning);
   }
 
   // Few rows would leave a device idle: their positions are dealt to several workgroups.
@@ -334,8 +341,9 @@ export class WebGpuExecutor {
     const rows = batch.tokens.length;
     let longest = 0;
     for (const i of batch.kvIndices) longest = Math.max(longest, i + n);
-    const most = Math.max(1, Math.min(kMostSplits, Math.floor(this.#buffers.mixed.slots / rows)));
-    const positions = Math.ceil(longest / most / kLeastSplit) * kLeastSplit;
+    const most = Math.max(1, Math.min(this.#tuning.splits, Math.floor(this.#buffers.mixed.slots / rows)));
+    const { splitPositions } = this.#tuning;
+    const positions = Math.ceil(longest / most / splitPositions) * splitPositions;
     return { splits: Math.ceil(longest / positions), positions };
   }
 

@@ -153,7 +153,7 @@ export class Program {
     return {
       SUBGROUPS: this.#facts.subgroup > 0, SHADER_F16: this.#facts.shaderF16, [weightFlag(w.dtype)]: true,
       THREADS: threads, LANES: lanes, COLS: w.cols, ROW_WORDS4: w.rowBytes / 16, BLOCK: block, GROUP: w.group,
-      R: 4, M: 1, UNROLL: this.#tuning.unroll,
+      R: 4, M: 1, UNROLL: 1,
       X_STRIDE: op.in === '-' ? 16 : this.#stride(op.in), OUT_STRIDE: this.#stride(op.out),
       N_OUT: this.#graph.buffers[op.out], NORM: op.norm >= 0, GATHER: op.gather, BIAS: op.bias >= 0,
       MERGE: op.in === 'mixed', BLOCK_SHUFFLE: this.#facts.subgroup >= block / 16,
@@ -218,8 +218,13 @@ export class Program {
       Object.assign(shape, { NORM: false, GATHER: false, MERGE: false });
     }
     const fresh = op.kind === 'qkv_rope' && this.#buffers.fresh !== undefined;
-    Object.assign(shape, { M: m, FUSED: way === 'fused', TILE: way === 'tile', R: fresh ? 2 : 4 });
-    if (m > 2) shape['UNROLL'] = Math.min(this.#tuning.unroll, 2);
+    const unit = way === 'fused' ? this.#unitOf(op, w) : { rows: 4, threads: shape['THREADS'] as number };
+    const unroll = way === 'fused' ? Math.max(1, Math.floor(this.#tuning.inFlight / unit.rows)) : 2;
+    const turns = Math.ceil(w.rowBytes / 16 / (shape['LANES'] as number));
+    Object.assign(shape, {
+      M: m, FUSED: way === 'fused', TILE: way === 'tile', R: fresh ? 2 : unit.rows, THREADS: unit.threads,
+      UNROLL: Math.min(unroll, turns),
+    });
     if (op.kind === 'qkv_rope') {
       Object.assign(shape, { FRESH: fresh, KV_WORDS: fresh || this.#buffers.kvWords });
     }
@@ -247,6 +252,19 @@ export class Program {
     if (fresh) this.#addKvStore(list, op);
   }
 
+  // Many weight rows a unit share what is read of x; but there are to be workgroups enough for all of the device.
+  #unitOf(op: GraphOp, w: GraphWeight): { rows: number; threads: number } {
+    const lanes = this.#facts.subgroup || 32;
+    const least = op.kind === 'qkv_rope' ? 4 : op.kind === 'gate_up_silu' ? 2 : 1;
+    const most = Math.min(this.#tuning.threads, this.#facts.maxThreads);
+    for (let rows = 4; rows >= least; rows /= 2) {
+      for (let threads = most; threads >= Math.min(most, this.#tuning.leastThreads); threads /= 2) {
+        if (Math.ceil(w.rows / rows) / (threads / lanes) >= this.#tuning.leastGroups) return { rows, threads };
+      }
+    }
+    return { rows: least, threads: Math.min(most, this.#tuning.leastThreads) };
+  }
+
   #addKvStore(list: Promise<Dispatch>[], op: GraphOp): void {
     const { fresh, head, keys, kvWords } = this.#buffers;
     list.push(this.#dispatch('kv_store', op, { THREADS: 64, KV_WORDS: kvWords },
@@ -264,7 +282,7 @@ export class Program {
   #addAttention(list: Promise<Dispatch>[], op: GraphOp, bucket: Bucket): void {
     const { head, keys, activations, kvWords } = this.#buffers;
     const { heads, headDim } = this.#graph.config;
-    const threads = Math.min(this.#tuning.attentionThreads, this.#facts.maxThreads);
+    const threads = this.#tuning.attentionThreads;  // a multiple of a page
     const together = this.#headsTogether(bucket.way === 'tile' ? 4 : this.#tuning.attentionHeads);
     const constants = {
       SUBGROUPS: this.#facts.subgroup > 0, THREADS: threads,
