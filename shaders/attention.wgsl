@@ -43,20 +43,26 @@ fn quad(at: u32) -> vec4<f32> {
 }
 //!end
 
+const KEY_LOADS = (KEY_WORDS4 + SHARES - 1u) / SHARES;
+
 // Scores of a page's n positions; neighbouring threads read neighbouring words of a key.
 fn scores_of(at: u32, n: u32, tid: u32) {
   let position = tid / SHARES;
   let share = tid % SHARES;
+  // Loads without conditions, so that all are under way at once; what is beyond the page's n counts as nothing.
+  var key = array<vec4<u32>, KEY_LOADS>();
+  for (var i = 0u; i < KEY_LOADS; i++) {
+    key[i] = keys[(at + min(position, n - 1u) * KV_DIM) / (KV_DIM / KEY_WORDS4) + min(share + i * SHARES, KEY_WORDS4 - 1u)];
+  }
   var s = array<f32, HEADS>();
-  for (var i = 0u; i < (KEY_WORDS4 + SHARES - 1u) / SHARES; i++) {
+  for (var i = 0u; i < KEY_LOADS; i++) {
     let w = share + i * SHARES;
-    if (position < n && w < KEY_WORDS4) {
-      let key = keys[(at + position * KV_DIM) / (KV_DIM / KEY_WORDS4) + w];
+    if (KEY_WORDS4 % SHARES == 0u || w < KEY_WORDS4) {
 //!if KV_WORDS
-      for (var g = 0u; g < HEADS; g++) { s[g] += dot(bitcast<vec4<f32>>(key), q[g * QUADS + w]); }
+      for (var g = 0u; g < HEADS; g++) { s[g] += dot(bitcast<vec4<f32>>(key[i]), q[g * QUADS + w]); }
 //!else
-      let a = vec4<f32>(unpack2x16float(key.x), unpack2x16float(key.y));
-      let b = vec4<f32>(unpack2x16float(key.z), unpack2x16float(key.w));
+      let a = vec4<f32>(unpack2x16float(key[i].x), unpack2x16float(key[i].y));
+      let b = vec4<f32>(unpack2x16float(key[i].z), unpack2x16float(key[i].w));
       for (var g = 0u; g < HEADS; g++) { s[g] += dot(a, q[g * QUADS + 2u * w]) + dot(b, q[g * QUADS + 2u * w + 1u]); }
 //!end
     }
@@ -133,15 +139,16 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     for (var g = 0u; g < HEADS; g++) {
       for (var j = 0u; j < QUADS_EACH; j++) { acc[g * QUADS_EACH + j] *= rescale[g]; }
     }
-    for (var i = 0u; i < STEPS; i++) {
-      let position = stripe + i * STRIPES;
-      if (stripe < STRIPES && position < n) {
-        for (var j = 0u; j < QUADS_EACH; j++) {
-          let quad_at = tid % QUADS + j * THREADS;
-          if (quad_at < QUADS) {
-            let v = quad(VALUES_AT + at + position * KV_DIM + 4u * quad_at);
-            for (var g = 0u; g < HEADS; g++) { acc[g * QUADS_EACH + j] += score[g * THREADS + position] * v; }
-          }
+    for (var j = 0u; j < QUADS_EACH; j++) {
+      let quad_at = min(tid % QUADS + j * THREADS, QUADS - 1u);
+      var v = array<vec4<f32>, STEPS>();
+      for (var i = 0u; i < STEPS; i++) {
+        v[i] = quad(VALUES_AT + at + min(stripe + i * STRIPES, n - 1u) * KV_DIM + 4u * quad_at);
+      }
+      for (var i = 0u; i < STEPS; i++) {
+        let position = stripe + i * STRIPES;
+        for (var g = 0u; g < HEADS; g++) {
+          if (position < PAGE) { acc[g * QUADS_EACH + j] += score[g * THREADS + position] * v[i]; }
         }
       }
     }

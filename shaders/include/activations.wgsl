@@ -63,18 +63,21 @@ const EACH = (CHUNKS + THREADS - 1u) / THREADS;
 
 fn prepare_row(row: u32, tid: u32) {
   var held: array<vec4<f32>, EACH * CHUNK>;
+//!if NORM
+  var factors: array<vec4<f32>, EACH * CHUNK>;
+//!end
   var squares = 0.0;
   for (var i = 0u; i < EACH * CHUNK; i++) {
     let w = (tid + i / CHUNK * THREADS) * CHUNK + i % CHUNK;
-    if (w < WORDS) { held[i] = x_word(row, w); }
+    held[i] = select(vec4<f32>(), x_word(row, min(w, WORDS - 1u)), w < WORDS);
+//!if NORM
+    factors[i] = norm[min(w, WORDS - 1u)];
+//!end
     squares += dot(held[i], held[i]);
   }
 //!if NORM
   let factor = 1.0 / sqrt(workgroup_sum(squares, tid) / f32(COLS) + EPS);
-  for (var i = 0u; i < EACH * CHUNK; i++) {
-    let w = (tid + i / CHUNK * THREADS) * CHUNK + i % CHUNK;
-    if (w < WORDS) { held[i] = held[i] * factor * norm[w]; }
-  }
+  for (var i = 0u; i < EACH * CHUNK; i++) { held[i] = held[i] * factor * factors[i]; }
 //!end
 //!if WEIGHT_I8
   var most: array<f32, EACH>;

@@ -31,6 +31,7 @@ fn x_float4(m: u32, word: u32) -> vec4<f32> { return xq[m * (ROW_WORDS4 * WEIGHT
 const UNITS_WG = LANE_GROUPS;  // of a workgroup at a time
 const TURNS = (ROW_WORDS4 + LANES - 1u) / LANES;
 const HELD = R * UNROLL;
+const WHOLE = ROW_WORDS4 % (LANES * UNROLL) == 0u;
 
 fn unit_of(base: u32, tid: u32) -> u32 { return min(base + tid / LANES, UNITS - 1u); }
 
@@ -87,7 +88,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(num_workgroups) n_wg: vec
       }
       for (var i = 0u; i < UNROLL; i++) {
         let k = lane + (turn + i) * LANES;
-        if (k < ROW_WORDS4) {
+        if (WHOLE || k < ROW_WORDS4) {
           for (var m = 0u; m < M; m++) {
             let x_row = min(first_m + m, n_x - 1u);
 //!if WEIGHT_I8

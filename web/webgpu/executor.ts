@@ -198,6 +198,15 @@ export class WebGpuExecutor {
     return new WebGpuExecutor(opened, graph, options, sizes, weights, buffers, staging, tuning);
   }
 
+  /**
+   * Small models on the actual device against a scalar oracle. Throws LaminaError `device`, not recoverable, that
+   * says what is wrong; `unsupported` where there is no adapter.
+   */
+  static async selfTest(gpu: GPU | GPUDevice, options: DeviceOptions = {}): Promise<void> {
+    const { selfTest } = await import('./self_test.ts');
+    await selfTest(gpu, options);
+  }
+
   /** A shard's bytes to the device, any order; nothing of them is kept. Throws LaminaError `invalid_argument`. */
   uploadShard(index: number, bytes: Uint8Array): void {
     this.#alive();

@@ -147,7 +147,7 @@ export class Program {
 
   // Constants of an op on a weight (or a norm alone, as if the weight were f32).
   #shape(op: GraphOp, w: GraphWeight): Record<string, ShaderConstants[string]> {
-    const threads = Math.min(this.#tuning.threads, this.#facts.maxThreads);
+    const threads = Math.min(256, this.#tuning.threads, this.#facts.maxThreads);
     const lanes = this.#facts.subgroup || Math.min(32, threads);
     const block = w.dtype === 'i8' && w.group !== 0 ? w.group : 128;
     return {
@@ -170,7 +170,7 @@ export class Program {
 
   // Whether a workgroup's copy of a row of x fits its shared memory.
   #fitsFused(w: GraphWeight): boolean {
-    const others = 4 * this.#tuning.threads + 4 * Math.ceil(w.cols / 32) * 2 + 512;
+    const others = 4 * 1024 + 4 * Math.ceil(w.cols / 32) * 2 + 512;
     const copy = w.dtype === 'i8' ? w.rowBytes : w.dtype === 'f16' ? 2 * w.rowBytes : w.rowBytes;
     return copy + others <= this.#facts.maxShared;
   }
@@ -243,7 +243,7 @@ export class Program {
         ...shape, THREADS: threads, UNITS: units, PART_ROW_BEGIN: part.begin, PART_ROWS: part.rows,
       };
       // As many workgroups as run at a time: each makes x ready once and then walks on.
-      const most = way === 'fused' ? this.#tuning.groups : Infinity;
+      const most = way === 'fused' ? this.#tuning.groups * 256 / threads : Infinity;
       list.push(this.#dispatch(op.kind, op, constants, buffers, {
         x: Math.min(Math.ceil(units / unitsEach), most), rowsEach: m, rowsOnX: false,
         weightBytes: part.rows * (w.rowBytes + 4 * w.scalesPerRow),
@@ -256,13 +256,12 @@ export class Program {
   #unitOf(op: GraphOp, w: GraphWeight): { rows: number; threads: number } {
     const lanes = this.#facts.subgroup || 32;
     const least = op.kind === 'qkv_rope' ? 4 : op.kind === 'gate_up_silu' ? 2 : 1;
-    const most = Math.min(this.#tuning.threads, this.#facts.maxThreads);
-    for (let rows = 4; rows >= least; rows /= 2) {
-      for (let threads = most; threads >= Math.min(most, this.#tuning.leastThreads); threads /= 2) {
-        if (Math.ceil(w.rows / rows) / (threads / lanes) >= this.#tuning.leastGroups) return { rows, threads };
-      }
-    }
-    return { rows: least, threads: Math.min(most, this.#tuning.leastThreads) };
+    // A thread makes sixteen columns of x ready.
+    let threads = Math.min(this.#tuning.threads, this.#facts.maxThreads);
+    while (threads / 2 >= Math.max(w.cols / 16, this.#tuning.leastThreads)) threads /= 2;
+    let rows = 4;
+    while (rows > least && Math.ceil(w.rows / rows) / (threads / lanes) < this.#tuning.leastGroups) rows /= 2;
+    return { rows, threads };
   }
 
   #addKvStore(list: Promise<Dispatch>[], op: GraphOp): void {

@@ -4,9 +4,11 @@
 export interface Tuning {
   /** Of a workgroup that multiplies, at most: a power of two. */
   readonly threads: number;
+  /** And at least. */
   readonly leastThreads: number;
-  /** Workgroups of a one-row product, at most; and as many there are to be before units grow. */
+  /** Workgroups of 256 threads of a one-row product, at most. */
   readonly groups: number;
+  /** Units of weight rows shrink until there are as many workgroups. */
   readonly leastGroups: number;
   /** 16-byte words of weights that a thread has under way. */
   readonly inFlight: number;
@@ -22,8 +24,8 @@ export interface Tuning {
 }
 
 export const kDefaultTuning: Tuning = {
-  threads: 256, leastThreads: 128, groups: 1056, leastGroups: 200, inFlight: 16, attentionThreads: 256,
-  attentionHeads: 1, splitPositions: 256, splits: 4, tokensTogether: 2,
+  threads: 512, leastThreads: 128, groups: 1056, leastGroups: 120, inFlight: 4, attentionThreads: 256,
+  attentionHeads: 1, splitPositions: 256, splits: 4, tokensTogether: 1,
 };
 /** Of devices that are processors playing GPU. */
 export const kSoftwareTuning: Tuning = {
