@@ -12,7 +12,9 @@ import {
   type Dispatch, type ProgramBuffers, type StepKind,
 } from './program.ts';
 import { checkBatch, StepWords, type Batch } from './step.ts';
-import { kDefaultTuning, kSoftwareTuning, type Tuning } from './tuning.ts';
+import {
+  candidates, kDefaultTuning, kSoftwareTuning, readTuning, type Tuning, type TuningCache,
+} from './tuning.ts';
 import { DeviceWeights, weightBytes } from './weights.ts';
 
 export type { Batch } from './step.ts';
@@ -299,6 +301,44 @@ export class WebGpuExecutor {
   retune(tuning: Partial<Tuning>): void {
     this.#tuning = { ...defaultTuning(this.facts), ...tuning };
     this.#program = this.#programOf();
+  }
+
+  /**
+   * Chooses sizes of workgroups by decoding a few tokens with each candidate, unless `cache` remembers the choice for
+   * this device and model. Overwrites KV: call it after ready(), before any sequence is there.
+   */
+  async tune(cache: TuningCache): Promise<Tuning> {
+    const { hidden, intermediate, layers, heads, kvHeads, vocab } = this.#graph.config;
+    const key = `lamina-webgpu-1 ${this.facts.description} ${this.facts.subgroup} ${[hidden, intermediate, layers, heads, kvHeads, vocab].join(' ')}`;
+    const kept = readTuning(cache.get(key));
+    let best: Partial<Tuning> = kept ?? {};
+    let least = Infinity;
+    for (const candidate of kept ? [] : candidates(defaultTuning(this.facts))) {
+      this.retune(candidate);
+      const took = await this.#timeDecode();
+      if (took >= least) continue;
+      least = took;
+      best = candidate;
+    }
+    if (!kept) cache.set(key, JSON.stringify(best));
+    this.retune(best);
+    await this.ready();
+    return this.#tuning;
+  }
+
+  // Milliseconds of a few tokens, the better of two after a first one.
+  async #timeDecode(): Promise<number> {
+    const n = Math.min(8, this.maxSteps);
+    const place = Int32Array.of(0);
+    const batch = { tokens: place, positions: place, kvIndices: place, sequence: place, wantsLogits: Uint8Array.of(1),
+      blockTable: place, tableStride: 1 };
+    let best = Infinity;
+    for (let round = 0; round < 3; ++round) {
+      const start = performance.now();
+      await this.decode(batch, n, { temperature: 0, topK: 0, topP: 1, minP: 0 });
+      if (round > 0) best = Math.min(best, performance.now() - start);
+    }
+    return best;
   }
 
   /**

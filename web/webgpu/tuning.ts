@@ -32,3 +32,30 @@ export const kSoftwareTuning: Tuning = {
   threads: 64, leastThreads: 64, groups: 16, leastGroups: 1, inFlight: 4, attentionThreads: 64,
   attentionHeads: 8, splitPositions: 64, splits: 4, tokensTogether: 32,
 };
+
+/** Where a choice is remembered: localStorage or a Map will do. */
+export interface TuningCache {
+  get(key: string): string | undefined | null;
+  set(key: string, value: string): unknown;
+}
+
+/** What is worth trying on a device, differences from its defaults; the first are these themselves. */
+export function candidates(defaults: Tuning): Partial<Tuning>[] {
+  const { inFlight, leastGroups, threads } = defaults;
+  return [{}, { inFlight: 2 * inFlight }, { leastGroups: 2 * leastGroups }, { threads: threads / 2 }, { tokensTogether: 4 }];
+}
+
+/** A remembered choice; undefined where there is none or it can't be one. */
+export function readTuning(text: string | undefined | null): Partial<Tuning> | undefined {
+  if (!text) return undefined;
+  try {
+    const kept = JSON.parse(text) as Record<string, unknown> | null;
+    if (!kept || typeof kept !== 'object') return undefined;
+    const powers = ['threads', 'inFlight'];
+    const known = Object.entries(kept).every(([name, v]) => name in kDefaultTuning && Number.isInteger(v) &&
+      (v as number) >= 1 && (v as number) <= 4096 && (!powers.includes(name) || Number.isInteger(Math.log2(v as number))));
+    return known ? kept as Partial<Tuning> : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -2,8 +2,10 @@
 // Every op against the TypeScript oracle, on sizes that divide by nothing.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { WebGpuExecutor } from '../../../web/webgpu/executor.ts';
 import { oracleLogits, quantized, tinyModel, type TinyShape } from '../../../web/webgpu/oracle.ts';
 import { modelError, selfTest } from '../../../web/webgpu/self_test.ts';
+import { readTuning } from '../../../web/webgpu/tuning.ts';
 import { dawn, range } from './support.ts';
 
 const gpu = await dawn();
@@ -60,4 +62,20 @@ test('the self-test passes here, and tells a device that computes wrongly', asyn
 test('activations are quantized as core/tensor/quantize.h says', () => {
   const x = Float64Array.from([1, -2, 0.5, 127, 0, 0, 0, 0]);
   assert.deepEqual([...quantized(x, 4)], [1, -2, 0, 127, 0, 0, 0, 0]);  // 0.5 to even
+});
+
+test('workgroup sizes are measured once and remembered', async () => {
+  const model = tinyModel({ ...base, layers: 1, headDim: 12 });
+  const e = await WebGpuExecutor.create(gpu, model.graph, { pages: 2, maxRows: 1, maxLogitRows: 1, maxSteps: 2 });
+  model.shards.forEach((bytes, i) => e.uploadShard(i, bytes));
+  await e.ready();
+  const cache = new Map<string, string>();
+  const chosen = await e.tune(cache);
+  assert.equal(cache.size, 1);
+  const [key] = cache.keys();
+  cache.set(key!, '{"inFlight":2}');
+  assert.equal((await e.tune(cache)).inFlight, 2);
+  for (const bad of ['{"inFlight":3}', '{"unknown":1}', '{', 'null', '{"threads":-1}']) assert.equal(readTuning(bad), undefined, bad);
+  assert.ok(chosen.threads >= 1);
+  e.destroy();
 });
