@@ -23,7 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (const auto* error = std::get_if<OpenAiError>(&request)) {
       LAMINA_CHECK(lamina::is_valid_utf8(openai_error_body(*error)));
     } else {
-      LAMINA_CHECK(std::get<OpenAiRequest>(request).generations.size() <= kMaxChoices);
+      LAMINA_CHECK(std::get<OpenAiRequest>(request).choices() <= kMaxChoices);
     }
   }
   return 0;
