@@ -3,13 +3,17 @@
 
 #include "backends/cpu/cpu_features.h"
 #include "backends/cpu/isa/tables.h"
+#if defined(LAMINA_WASM_RELAXED)
+#include "backends/cpu/isa/wasm_probe.h"
+#endif
 
 namespace lamina::cpu {
 
 namespace {
 
-constexpr const char* kNames[] = {"avx512vnni",   "avx2",    "neon_dotprod", "neon",
-                                  "wasm_relaxed", "wasm128", "scalar"};
+constexpr const char* kNames[] = {"avx512vnni",      "avx2",         "neon_dotprod", "neon",
+                                  "wasm_relaxed_u8", "wasm_relaxed_s8", "wasm_relaxed", "wasm128",
+                                  "scalar"};
 
 std::string join_names(const std::vector<const KernelTable*>& tables) {
   std::string out;
@@ -30,7 +34,12 @@ std::vector<const KernelTable*> available_kernels() {
   out.push_back(&kNeonKernels);
 #elif defined(__wasm_simd128__)
 #if defined(LAMINA_WASM_RELAXED)
-  out.push_back(&kWasmRelaxedKernels);
+  static const RelaxedSimd relaxed = probe_relaxed_simd();
+  if (relaxed.fused_madd) {
+    if (relaxed.dot == RelaxedSimd::Dot::kUnsigned) out.push_back(&kWasmRelaxedU8Kernels);
+    if (relaxed.dot == RelaxedSimd::Dot::kSigned) out.push_back(&kWasmRelaxedS8Kernels);
+    out.push_back(&kWasmRelaxedKernels);
+  }
 #endif
   out.push_back(&kWasm128Kernels);
 #endif

@@ -109,13 +109,14 @@ class SelfTest {
     const auto scales = floats(shape.scale_bytes() / 4);
     const auto n_x = static_cast<size_t>(x_rows);
     auto* q = take<int8_t>(n_x * stride);
-    auto* packed = take<int8_t>((n_x + static_cast<size_t>(k_.gemm_rows)) * stride);
+    const auto parts = static_cast<size_t>(k_.packed_parts);
+    auto* packed = take<int8_t>((n_x + static_cast<size_t>(k_.gemm_rows)) * stride * parts);
     auto* sx = take<float>(n_x * blocks);
     auto* offsets = take<int32_t>(n_x * blocks);
     if (!quantize(q, sx, offsets, n_x, cols, block, stride, blocks)) return false;
     for (int32_t t = 0; t < x_rows; t += k_.gemm_rows) {
       const auto at = static_cast<size_t>(t) * stride;
-      k_.pack_rows(q + at, stride, std::min(k_.gemm_rows, x_rows - t), stride, packed + at);
+      k_.pack_rows(q + at, stride, std::min(k_.gemm_rows, x_rows - t), stride, packed + at * parts);
     }
     auto* out = take<float>(n_x * kStripRows);
     void* scratch = take<std::byte>(k_.matmul_i8_scratch(stride));

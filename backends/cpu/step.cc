@@ -56,7 +56,8 @@ Result<void> Step::allocate() {
                            rows * static_cast<size_t>(config_.head_dim) * sizeof(float) + kSlack,
                            "rotary positions"));
   const size_t tiled = round_up(rows, static_cast<size_t>(k_.gemm_rows));
-  LAMINA_ASSIGN(shared_, AlignedBuffer::create((rows + tiled) * widest_row_bytes_ +
+  const auto parts = static_cast<size_t>(k_.packed_parts);
+  LAMINA_ASSIGN(shared_, AlignedBuffer::create((rows + parts * tiled) * widest_row_bytes_ +
                                                    rows * most_blocks_ * 2 * sizeof(float),
                                                "quantized activations"));
   const auto workers = static_cast<size_t>(parts_.pool->size());

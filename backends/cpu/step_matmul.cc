@@ -43,12 +43,13 @@ Step::Input Step::shared_input(const PlannedOp& op, int worker) {
   const size_t n = width(op.in), stride = op.weight.row_bytes();
   const bool i8 = op.weight.dtype == DType::kI8;
   const auto max_rows = static_cast<size_t>(max_rows_);
+  const auto parts = static_cast<size_t>(k_.packed_parts);
   auto* q = shared_.as<int8_t>();
   auto* packed = q + max_rows * widest_row_bytes_;
   const size_t tiled = round_up(max_rows, static_cast<size_t>(tile));
-  auto* scales = shared_.as<float>((max_rows + tiled) * widest_row_bytes_);
-  auto* offsets = shared_.as<int32_t>((max_rows + tiled) * widest_row_bytes_ +
-                                      max_rows * most_blocks_ * sizeof(float));
+  const size_t values = (max_rows + parts * tiled) * widest_row_bytes_;
+  auto* scales = shared_.as<float>(values);
+  auto* offsets = shared_.as<int32_t>(values + max_rows * most_blocks_ * sizeof(float));
   const Scratch s = scratch(worker);
   const Share tiles = share_of((rows + tile - 1) / tile, worker, parts_.pool->size());
   for (int32_t first = tiles.begin * tile; first < std::min(rows, tiles.end * tile);
@@ -69,7 +70,7 @@ Step::Input Step::shared_input(const PlannedOp& op, int worker) {
     }
     if (i8 && rows >= k_.gemm_from) {
       const auto at = static_cast<size_t>(first);
-      k_.pack_rows(q + at * stride, stride, end - first, stride, packed + at * stride);
+      k_.pack_rows(q + at * stride, stride, end - first, stride, packed + at * stride * parts);
     }
   }
   parts_.pool->barrier();
@@ -90,7 +91,7 @@ void Step::strip(const PlannedOp& op, const Input& in, const Scratch& s, int32_t
   }
   QuantizedRows x = in.q;
   x.q += x_at * x.q_stride;
-  if (x.packed) x.packed += x_at * x.q_stride;
+  if (x.packed) x.packed += x_at * x.q_stride * static_cast<size_t>(k_.packed_parts);
   x.scales += x_at * x.block_stride;
   x.offsets += x_at * x.block_stride;
   x.rows = rows;

@@ -2,7 +2,9 @@
 # lamina_cpu_single and lamina_cpu_shared.
 #
 # Engines without relaxed SIMD refuse a module that has its instructions.
-lamina_room(lamina_cpu_kernels_relaxed SOURCES ${kernel_sources} isa/wasm_relaxed.cc
+set(relaxed_sources isa/wasm_probe.cc isa/wasm_relaxed.cc isa/wasm_relaxed_s8.cc isa/wasm_relaxed_u8.cc)
+set_source_files_properties(${relaxed_sources} PROPERTIES COMPILE_OPTIONS "-mrelaxed-simd;-O3")
+lamina_room(lamina_cpu_kernels_relaxed SOURCES ${kernel_sources} ${relaxed_sources}
   DEPS lamina_tensor)
 target_compile_definitions(lamina_cpu_kernels_relaxed PRIVATE LAMINA_WASM_RELAXED)
 

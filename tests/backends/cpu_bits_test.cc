@@ -193,7 +193,8 @@ TEST_P(CpuBits, MatmulI8) {
       const auto scales = floats(rows * blocks, 0.01f), x = floats(x_rows * cols);
       const int32_t tiles = (x_rows + k_.gemm_rows - 1) / k_.gemm_rows * k_.gemm_rows;
       auto* q = take<int8_t>(stride * static_cast<size_t>(tiles));
-      auto* packed = take<int8_t>(stride * static_cast<size_t>(tiles));
+      const auto parts = static_cast<size_t>(k_.packed_parts);
+      auto* packed = take<int8_t>(stride * static_cast<size_t>(tiles) * parts);
       auto* sx = take<float>(static_cast<size_t>(tiles * blocks));
       auto* offsets = take<int32_t>(static_cast<size_t>(tiles * blocks));
       for (int32_t t = 0; t < x_rows; ++t) {
@@ -203,7 +204,7 @@ TEST_P(CpuBits, MatmulI8) {
       for (int32_t t = 0; t < x_rows; t += k_.gemm_rows) {
         k_.pack_rows(q + static_cast<size_t>(t) * stride, stride,
                      std::min(k_.gemm_rows, x_rows - t), stride,
-                     packed + static_cast<size_t>(t) * stride);
+                     packed + static_cast<size_t>(t) * stride * parts);
       }
       std::vector<float> out(static_cast<size_t>(x_rows * kStripRows));
       a.weights = weights;

@@ -183,8 +183,9 @@ class I8Case {
     // Exactly as long as promised, so that a sanitizer sees a read beyond.
     weights_ = *AlignedBuffer::create(shape_.value_bytes(), "weights");
     q_ = *AlignedBuffer::create(n_x * stride_, "q");
+    const auto parts = static_cast<size_t>(k.packed_parts);
     packed_ = *AlignedBuffer::create(
-        round_up(n_x, static_cast<size_t>(k.gemm_rows)) * stride_, "packed");
+        round_up(n_x, static_cast<size_t>(k.gemm_rows)) * stride_ * parts, "packed");
     out_ = *AlignedBuffer::create(n_x * kStripRows * 4, "out");
     scratch_ = *AlignedBuffer::create(k.matmul_i8_scratch(stride_), "scratch");
     fill_matrix(weights_.as<int8_t>(), rows, fill);
@@ -199,16 +200,16 @@ class I8Case {
     for (int32_t t = 0; t < x_rows; t += k.gemm_rows) {
       const size_t at = static_cast<size_t>(t) * stride_;
       k.pack_rows(q_.as<int8_t>() + at, stride_, std::min(k.gemm_rows, x_rows - t), stride_,
-                  packed_.as<int8_t>() + at);
+                  packed_.as<int8_t>() + at * parts);
     }
   }
 
   // Runs rows [first, first + n) of x; first must be a multiple of gemm_rows.
   const float* run(int32_t first, int32_t n) {
-    const auto at = static_cast<size_t>(first);
+    const auto at = static_cast<size_t>(first), parts = static_cast<size_t>(k_.packed_parts);
     k_.matmul_i8({weights_.as<int8_t>(), scales_.data(), stride_, shape_.rows, shape_.cols, block_,
                   shape_.group != 0,
-                  {q_.as<int8_t>() + at * stride_, packed_.as<int8_t>() + at * stride_,
+                  {q_.as<int8_t>() + at * stride_, packed_.as<int8_t>() + at * stride_ * parts,
                    sx_.data() + at * blocks_, offsets_.data() + at * blocks_, stride_, blocks_, n},
                   out_.as<float>() + at * kStripRows, kStripRows, scratch_.data()});
     return out_.as<float>() + at * kStripRows;

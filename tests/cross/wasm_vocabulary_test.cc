@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "backends/cpu/isa/simd_wasm128.h"
+#include "backends/cpu/isa/wasm_dot_words.h"
 #include "core/base/half.h"
 #include "core/base/numeric.h"
 

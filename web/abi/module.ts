@@ -102,9 +102,9 @@ export class LaminaModule {
   get memoryBytes(): number {
     return this.native.memory.buffer.byteLength;
   }
-  /** The kernels: "wasm_relaxed" or "wasm128". */
+  /** The kernels: "wasm_relaxed_u8" (x86), "wasm_relaxed_s8" (ARM), "wasm_relaxed" or "wasm128". */
   get isa(): string {
-    return this.variant.relaxed ? 'wasm_relaxed' : 'wasm128';
+    return this.native.word('lamina_isa');
   }
 
   /**

@@ -63,9 +63,14 @@ export class Native {
 
   /** The last error of a call. */
   error(): LaminaError {
-    const code = this.#zeroTerminated(this.address('lamina_error_code'));
-    const message = this.#zeroTerminated(this.address('lamina_error_message'));
+    const code = this.word('lamina_error_code');
+    const message = this.word('lamina_error_message');
     return new LaminaError(isErrorCode(code) ? code : 'device', message);
+  }
+
+  /** A call that gives a zero-terminated word. */
+  word(name: string): string {
+    return this.#zeroTerminated(this.address(name));
   }
 
   bytes(at: number, size: number): Uint8Array {

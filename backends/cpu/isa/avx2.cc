@@ -12,6 +12,7 @@ namespace {
 constexpr int kPrefetchBytes = 4096;
 constexpr int kPanelVecs = 2;  // 8 accumulators, 2 weights, a broadcast and its magnitude, ones
 constexpr int kGemmRows = 4;
+constexpr int kGemmUnroll = 4;
 constexpr int kGemmColumns = 1024;
 constexpr int kGemmFrom = 5;
 constexpr int kPairTile = 4;

@@ -11,6 +11,7 @@ namespace {
 constexpr int kPrefetchBytes = 4096;
 constexpr int kPanelVecs = 2;  // 16 accumulators, 2 weights, a broadcast; 24 were slower
 constexpr int kGemmRows = 8;
+constexpr int kGemmUnroll = 4;
 constexpr int kGemmColumns = 512;  // a panel's 16 KiB stay in L1
 constexpr int kGemmFrom = 5;
 constexpr int kPairTile = 8;

@@ -22,6 +22,7 @@ constexpr KernelTable kernel_table(const char* isa) {
       .isa = isa,
       .gemm_rows = kGemmRows,
       .gemm_from = kGemmFrom,
+      .packed_parts = kPanelParts,
       .rms_norm = rms_norm,
       .quantize_row = quantize_row,
       .pack_rows = pack_rows,

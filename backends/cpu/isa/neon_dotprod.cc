@@ -12,6 +12,7 @@ namespace {
 constexpr int kPrefetchBytes = 1024;
 constexpr int kPanelVecs = 4;  // 16 accumulators, 4 weights, a broadcast, of 32 registers
 constexpr int kGemmRows = 4;
+constexpr int kGemmUnroll = 4;
 constexpr int kGemmColumns = 1024;
 constexpr int kGemmFrom = 5;
 constexpr int kPairTile = 4;

@@ -6,14 +6,12 @@
 
 namespace {
 
-constexpr bool kGemvAcross = false;  // one weight row at a time
 constexpr int kPanelParts = 1;
 
 template <int Part>
 LAMINA_INLINE I32 panel_part(I32 w) {
   return w;
 }
-template <int Part>
 LAMINA_INLINE Acc panel_dot(Acc acc, I32 w, I32 x) {
   return dot(acc, w, x);
 }

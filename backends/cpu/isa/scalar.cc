@@ -12,6 +12,7 @@ namespace {
 constexpr int kPrefetchBytes = 0;
 constexpr int kPanelVecs = 4;
 constexpr int kGemmRows = 2;
+constexpr int kGemmUnroll = 4;
 constexpr int kGemmColumns = 1024;
 constexpr int kGemmFrom = 1 << 30;  // one lane gains nothing from packing
 constexpr int kPairTile = 2;

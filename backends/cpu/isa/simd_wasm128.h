@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The vocabulary of kernels/*.inl on WebAssembly's SIMD128: 4 lanes. With LAMINA_RELAXED_LANES,
-// which wasm_relaxed.cc sets, on relaxed SIMD too.
-//
-// The int8 contract holds to the bit in both, wherever they run:
-//   plain    bytes are split into even and odd ones of 16 bits, each pair's products summed in 32.
-//   relaxed  relaxed_dot is the same everywhere only if its second operand is in 0..127; it gets
-//            |x|, its first w with x's sign. x is never -128, by quantize_row; nor may w be.
-//   fma      WebAssembly has none of one rounding (relaxed_madd has one or two, as the machine
-//            likes), so f32_fma_exact goes through f64. f32_fma is not held to bits: relaxed_madd.
+// The vocabulary of kernels/*.inl on WebAssembly's SIMD128: 4 lanes. With LAMINA_RELAXED_LANES, which
+// wasm_relaxed*.cc set, with relaxed SIMD's madd, which must have one rounding (see wasm_probe.h).
+// Without, f32_fma_exact goes through f64, and f32_fma is not held to bits.
+// What multiplies bytes is apart: wasm_dot_words.h and wasm_dot_bytes.h.
 #pragma once
 
 #include <wasm_simd128.h>
@@ -24,10 +19,11 @@ using I32 = v128_t;
 using Acc = v128_t;
 
 constexpr int kLanes = 4;
-constexpr bool kOffsetWeights = false;
-constexpr bool kGemvAcross = true;
-constexpr int kPanelParts = 2;
-constexpr bool kFusedFma = false;  // f32_fma has one rounding
+#if defined(LAMINA_RELAXED_LANES)
+constexpr bool kFusedFma = true;  // f32_fma has one rounding
+#else
+constexpr bool kFusedFma = false;
+#endif
 
 LAMINA_INLINE void prefetch(const void*) {}
 LAMINA_INLINE void prefetch_l2(const void*) {}
@@ -75,6 +71,9 @@ LAMINA_INLINE float f32_largest(F32 v) {
   return wasm_f32x4_extract_lane(f32_max(q, wasm_i32x4_shuffle(q, q, 1, 0, 3, 2)), 0);
 }
 
+#if defined(LAMINA_RELAXED_LANES)
+LAMINA_INLINE F32 f32_fma_exact(F32 a, F32 b, F32 c) { return f32_fma(a, b, c); }
+#else
 LAMINA_INLINE v128_t high_half(v128_t v) { return wasm_i64x2_shuffle(v, v, 1, 1); }
 
 // Two lanes of a * b + c, rounded in f64 to odd (Boldo and Melquiond, 2008): the product is exact,
@@ -118,6 +117,7 @@ LAMINA_INLINE F32 f32_fma_exact(F32 a, F32 b, F32 c) {
   return wasm_i64x2_shuffle(wasm_f32x4_demote_f64x2_zero(low), wasm_f32x4_demote_f64x2_zero(high),
                             0, 2);
 }
+#endif
 
 // v * 2^n for integral n in -126..127.
 LAMINA_INLINE F32 f32_scale_pow2(F32 v, F32 n) {
@@ -183,54 +183,6 @@ LAMINA_INLINE void i32_to_i8(int8_t* p, I32 v) {  // saturates
 
 LAMINA_INLINE Acc acc_set(int32_t v) { return wasm_i32x4_splat(v); }
 LAMINA_INLINE I32 acc_value(Acc a) { return a; }
-LAMINA_INLINE I32 weight_bytes(const void* p) { return i32_load(p); }
-// acc + the dot products of the four bytes of each lane; w comes from weight_bytes. What depends on
-// one operand alone is computed once for all that meet it.
-LAMINA_INLINE Acc dot(Acc acc, I32 w, I32 x) {
-#if defined(LAMINA_RELAXED_LANES)
-  // A comparison, hidden from LLVM, which would make it a shift of bytes: five instructions in V8.
-  v128_t zero = wasm_i8x16_const_splat(0);
-  __asm__("" : "+r"(zero));
-  const v128_t negative = wasm_i8x16_gt(zero, x);
-  const v128_t signed_w = wasm_i8x16_sub(wasm_v128_xor(w, negative), negative);
-  return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(signed_w, wasm_i8x16_abs(x), acc);
-#else
-  const auto even = [](v128_t v) LAMINA_LAMBDA { return wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8); };
-  const auto odd = [](v128_t v) LAMINA_LAMBDA { return wasm_i16x8_shr(v, 8); };
-  const Acc sum = wasm_i32x4_add(acc, wasm_i32x4_dot_i16x8(even(w), even(x)));
-  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(odd(w), odd(x)));
-#endif
-}
-// Panels of weights are prepared once for many rows of x, in two parts that are summed.
-//   plain    even and odd bytes of 16 bits.
-//   relaxed  w + 127 as the sum of two numbers in 0..127: two dots, and nothing to do with signs.
-template <int Part>
-LAMINA_INLINE I32 panel_part(I32 w) {
-#if defined(LAMINA_RELAXED_LANES)
-  const v128_t raised = wasm_i8x16_add(w, wasm_i8x16_const_splat(127));
-  const v128_t low = wasm_u8x16_min(raised, wasm_i8x16_const_splat(127));
-  return Part == 0 ? low : wasm_i8x16_sub(raised, low);
-#else
-  return wasm_i16x8_shr(Part == 0 ? wasm_i16x8_shl(w, 8) : w, 8);
-#endif
-}
-template <int Part>
-LAMINA_INLINE Acc panel_dot(Acc acc, I32 w, I32 x) {
-#if defined(LAMINA_RELAXED_LANES)
-  return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, w, acc);
-#else
-  return wasm_i32x4_add(acc, wasm_i32x4_dot_i16x8(w, panel_part<Part>(x)));
-#endif
-}
-// `offset` is -128 times the sum of x.
-LAMINA_INLINE int32_t panel_start([[maybe_unused]] int32_t offset) {
-#if defined(LAMINA_RELAXED_LANES)
-  return offset - (offset >> 7);
-#else
-  return 0;
-#endif
-}
-LAMINA_INLINE Acc dot_at(Acc acc, I32 w, const int8_t* x) { return dot(acc, w, i32_load(x)); }
 
 LAMINA_INLINE void transpose(I32 (&v)[4]) {
   const I32 low01 = wasm_i32x4_shuffle(v[0], v[1], 0, 4, 1, 5);

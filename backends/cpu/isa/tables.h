@@ -15,7 +15,10 @@ extern const KernelTable kNeonKernels;
 extern const KernelTable kNeonDotprodKernels;
 #elif defined(__wasm_simd128__)
 extern const KernelTable kWasm128Kernels;
-extern const KernelTable kWasmRelaxedKernels;  // of builds with LAMINA_WASM_RELAXED
+// Of builds with LAMINA_WASM_RELAXED; see wasm_probe.h.
+extern const KernelTable kWasmRelaxedKernels;
+extern const KernelTable kWasmRelaxedU8Kernels;
+extern const KernelTable kWasmRelaxedS8Kernels;
 #endif
 
 }  // namespace lamina::cpu

@@ -17,7 +17,8 @@ constexpr int kVectorFloats = 16;   // widest vector; strides in floats are mult
 // Activations as tensor/quantize.h says, rows padded as the weights' rows are.
 struct QuantizedRows {
   const int8_t* q;         // [rows][q_stride], zero beyond the columns; rows 64-byte aligned
-  const int8_t* packed;    // for many rows: tiles of gemm_rows rows, each [row_bytes/4][gemm_rows][4]
+  const int8_t* packed;    // for many rows: tiles of gemm_rows rows, each [row_bytes/4][packed_parts]
+                           // [gemm_rows][4]
   const float* scales;     // [rows][block_stride]
   const int32_t* offsets;  // [rows][block_stride]: -128 * sum of the block's q
   size_t q_stride;
@@ -100,12 +101,13 @@ struct KernelTable {
   const char* isa;
   int32_t gemm_rows;  // activation rows of a packed tile
   int32_t gemm_from;  // matmul_i8 wants packed tiles from that many rows on
+  int32_t packed_parts;  // bytes that a packed value takes
 
   void (*rms_norm)(const float* x, const float* weight, int32_t n, float eps, float* y);
   // Fills q to a multiple of 64 bytes.
   void (*quantize_row)(const float* x, int32_t n, int32_t block, int8_t* q, float* scales,
                        int32_t* offsets);
-  // One tile of `rows` <= gemm_rows rows.
+  // One tile of `rows` <= gemm_rows rows: row_bytes * gemm_rows * packed_parts bytes.
   void (*pack_rows)(const int8_t* q, size_t q_stride, int32_t rows, size_t row_bytes,
                     int8_t* packed);
   size_t (*matmul_i8_scratch)(size_t row_bytes);  // bytes

@@ -17,6 +17,7 @@ struct I8Blocks {
 };
 
 constexpr int kChunk = 4 * kLanes;
+constexpr bool kGemvAcross = kLanes == 4 && kPrefetchBytes == 0;  // see gemv_across
 
 LAMINA_INLINE I8Blocks i8_blocks(const MatmulI8& a) {
   return {static_cast<int>(a.row_bytes) / kChunk, (a.cols + a.block - 1) / a.block};
@@ -195,6 +196,7 @@ LAMINA_INLINE void gemv_blocks(const MatmulI8& a, int x0, const I8Blocks& b) {
   });
   const int8_t* x = a.x.q + static_cast<size_t>(x0) * a.x.q_stride;
   const float* sx = a.x.scales + static_cast<size_t>(x0) * a.x.block_stride;
+  [[maybe_unused]] const int32_t* offsets = a.x.offsets + static_cast<size_t>(x0) * a.x.block_stride;
   F32 y = f32_zero();
   int at = 0;
   for (int block = 0; block < b.n; ++block) {
@@ -209,7 +211,9 @@ LAMINA_INLINE void gemv_blocks(const MatmulI8& a, int x0, const I8Blocks& b) {
         });
       });
     }
-    y = f32_fma_exact(f32_set(sx[block]), f32_from_i32(sum_each(acc)), y);
+    I32 sums = sum_each(acc);
+    if (kOffsetWeights) sums = i32_add(sums, i32_set(offsets[block]));
+    y = f32_fma_exact(f32_set(sx[block]), f32_from_i32(sums), y);
   }
   y = f32_mul(y, f32_load_n(a.scales + row0, rows));
   f32_store(a.out + static_cast<size_t>(x0) * a.out_stride + row0, y);
@@ -275,11 +279,10 @@ LAMINA_INLINE void gemm_add(const Acc (&acc)[T * kVecs], const float* sx, size_t
 template <int kVecs, int T, bool kGrouped>
 LAMINA_NOINLINE void gemm_tile(const MatmulI8& a, const int8_t* packed, int x0, int begin, int end,
                                const float* scales) {
-  constexpr int kPart = kVecs * kLanes * 4;
-  constexpr int kStep = kPanelParts * kPart;  // packed bytes per four columns
-  constexpr int kUnroll = 4;
+  constexpr int kStep = kVecs * kLanes * 4;  // packed bytes per four columns, or a part of them
+  constexpr int kXStep = kGemmRows * 4;
   const auto x_row = static_cast<size_t>(x0);
-  const int8_t* x = a.x.packed + x_row * a.row_bytes;
+  const int8_t* x = a.x.packed + x_row * a.row_bytes * kPanelParts;
   const size_t block_stride = a.x.block_stride, out_stride = a.out_stride;
   const int32_t* offsets = a.x.offsets + x_row * block_stride;
   const float* sx = a.x.scales + x_row * block_stride;
@@ -293,26 +296,24 @@ LAMINA_NOINLINE void gemm_tile(const MatmulI8& a, const int8_t* packed, int x0, 
     });
     const int first = block * block_columns;
     const int last = first + block_columns < row_bytes ? first + block_columns : row_bytes;
-    const int8_t* w = packed + static_cast<size_t>(first / 4) * kStep;
-    const int8_t* four = x + static_cast<size_t>(first / 4) * (kGemmRows * 4);
-    for (int k = first; k < last; k += 4 * kUnroll) {
-      each<kUnroll>([&](auto u) LAMINA_LAMBDA {
-        I32 bytes[kPanelParts * kVecs];
-        each<kPanelParts * kVecs>([&](auto v) LAMINA_LAMBDA {
+    const int8_t* w = packed + static_cast<size_t>(first / 4 * kPanelParts) * kStep;
+    const int8_t* four = x + static_cast<size_t>(first / 4 * kPanelParts) * kXStep;
+    for (int k = (last - first) / 4 * kPanelParts; k > 0; k -= kGemmUnroll) {
+      each<kGemmUnroll>([&](auto u) LAMINA_LAMBDA {
+        I32 bytes[kVecs];
+        each<kVecs>([&](auto v) LAMINA_LAMBDA {
           bytes[v] = i32_load(w + u * kStep + v * kLanes * 4);
         });
         each<T>([&](auto t) LAMINA_LAMBDA {
-          const I32 each_lane = i32_broadcast(four + u * kGemmRows * 4 + t * 4);
-          each<kPanelParts>([&](auto part) LAMINA_LAMBDA {
-            each<kVecs>([&](auto v) LAMINA_LAMBDA {
-              Acc& sum = acc[t * kVecs + v];
-              sum = panel_dot<part>(sum, bytes[part * kVecs + v], each_lane);
-            });
+          const I32 each_lane = i32_broadcast(four + u * kXStep + t * 4);
+          each<kVecs>([&](auto v) LAMINA_LAMBDA {
+            Acc& sum = acc[t * kVecs + v];
+            sum = panel_dot(sum, bytes[v], each_lane);
           });
         });
       });
-      w += kUnroll * kStep;
-      four += kUnroll * kGemmRows * 4;
+      w += kGemmUnroll * kStep;
+      four += kGemmUnroll * kXStep;
     }
     const float* sw = kGrouped ? scales + block * kVecs * kLanes : nullptr;
     if (block == 0) {

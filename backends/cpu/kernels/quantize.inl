@@ -33,13 +33,26 @@ void quantize_row(const float* x, int32_t n, int32_t block, int8_t* q, float* sc
   for (int32_t c = n; c % 64 != 0; ++c) q[c] = 0;
 }
 
-// Rows of q as [row_bytes / 4][kGemmRows][4]: what gemm_tile broadcasts, in its order. Missing rows
-// repeat the first.
+// Rows of q as [row_bytes / 4][kPanelParts][kGemmRows][4]: what gemm_tile broadcasts, in its order.
+// Missing rows repeat the first.
 void pack_rows(const int8_t* q, size_t q_stride, int32_t rows, size_t row_bytes, int8_t* packed) {
   for (int t = 0; t < kGemmRows; ++t) {
     const int8_t* from = q + (t < rows ? static_cast<size_t>(t) : 0) * q_stride;
-    for (size_t c = 0; c < row_bytes; c += 4) {
-      __builtin_memcpy(packed + c * kGemmRows + t * 4, from + c, 4);
+    if constexpr (kPanelParts == 1) {
+      for (size_t c = 0; c < row_bytes; c += 4) {
+        __builtin_memcpy(packed + c * kGemmRows + t * 4, from + c, 4);
+      }
+      continue;
+    }
+    for (size_t c = 0; c < row_bytes; c += 4 * kLanes) {
+      each<kPanelParts>([&](auto part) LAMINA_LAMBDA {
+        int8_t fours[4 * kLanes];
+        i32_store(fours, panel_part<part>(i32_load(from + c)));
+        for (size_t i = 0; i < kLanes; ++i) {
+          const size_t four = (c / 4 + i) * kPanelParts + part;
+          __builtin_memcpy(packed + (four * kGemmRows + static_cast<size_t>(t)) * 4, fours + 4 * i, 4);
+        }
+      });
     }
   }
 }
