@@ -2,13 +2,13 @@
 // The WebAssembly engine in Chromium beside the native CPU engine, on one model, in one run.
 //   node bench/web_wasm.mjs --model DIR [--wasm build/wasm] [--lamina build/release/bin/lamina]
 //     [--prompt 128] [--answer 32] [--repeats 2] [--threads 1,2] [--isa relaxed,simd128]
-//     [--max-rows 128]
+//     [--max-rows 128] [--wllama node_modules/@wllama/wllama --gguf FILE: the same shape, Q8_0]
 import { execFileSync } from 'node:child_process';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { inWorker, serve } from '../tests/web/abi/chromium.mjs';
+import { inPage, inWorker, serve } from '../tests/web/abi/chromium.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const text = (value) => ({ type: 'string', default: value });
@@ -16,6 +16,7 @@ const { values: o } = parseArgs({ options: {
   model: { type: 'string' }, wasm: text(join(root, 'build/wasm')),
   lamina: text(join(root, 'build/release/bin/lamina')), prompt: text('128'), answer: text('32'),
   repeats: text('2'), threads: text('1,2'), isa: text('relaxed,simd128'), 'max-rows': text('128'),
+  wllama: text(''), gguf: text(''),
 } });
 if (!o.model) throw new Error('--model DIR is missing');
 
@@ -41,6 +42,13 @@ try {
   const task = { model: `${server.url}/model`, variants, prompt: +o.prompt, answer: +o.answer,
     repeats: +o.repeats, maxRows: +o['max-rows'] };
   for (const row of await inWorker(server.url, '/bench/web_wasm_worker.js', task)) print(row);
+  if (o.wllama) {
+    Object.assign(mounts, { wllama: o.wllama, gguf: dirname(o.gguf) });
+    for (const t of threads) {
+      print(await inPage(server.url, '/bench/web_wllama_page.js', { gguf: `/gguf/${basename(o.gguf)}`, threads: t,
+        prompt: +o.prompt, answer: +o.answer, repeats: +o.repeats }));
+    }
+  }
 } finally {
   await server.close();
 }

@@ -37,11 +37,7 @@ export async function serve(mounts, { isolated = true } = {}) {
   return { url: `http://127.0.0.1:${server.address().port}`, close };
 }
 
-/**
- * Runs `script` (a path under `url`, a module) in a dedicated worker of a page at `url`: sends it
- * `task`, gives what it answers by postMessage({done}) or throws {error}; {log} lines go to `log`.
- */
-export async function inWorker(url, script, task, log = () => {}) {
+async function inBrowser(url, log, use) {
   const { chromium } = createRequire(join(root, 'web/package.json'))('playwright-core');
   const browser = await chromium.launch({
     executablePath: CHROMIUM,
@@ -52,17 +48,31 @@ export async function inWorker(url, script, task, log = () => {}) {
     const page = await browser.newPage();
     page.on('console', (message) => log(message.text()));
     await page.goto(url);
-    return await page.evaluate(([path, message]) => new Promise((resolve, reject) => {
-      const worker = new Worker(path, { type: 'module' });
-      worker.onerror = (e) => reject(new Error(`${e.message} ${e.filename}:${e.lineno}`));
-      worker.onmessage = ({ data }) => {
-        if (data.log !== undefined) console.log(data.log);
-        else if (data.error !== undefined) reject(new Error(data.error));
-        else resolve(data.done);
-      };
-      worker.postMessage(message);
-    }), [script, task]);
+    return await use(page);
   } finally {
     await browser.close();
   }
+}
+
+/** What `run(task)` of the module `script` (a path under `url`) gives in a page at `url`. */
+export function inPage(url, script, task, log = () => {}) {
+  return inBrowser(url, log, (page) => page.evaluate(
+    async ([path, message]) => (await import(path)).run(message), [script, task]));
+}
+
+/**
+ * Runs `script` (a path under `url`, a module) in a dedicated worker of a page at `url`: sends it
+ * `task`, gives what it answers by postMessage({done}) or throws {error}; {log} lines go to `log`.
+ */
+export function inWorker(url, script, task, log = () => {}) {
+  return inBrowser(url, log, (page) => page.evaluate(([path, message]) => new Promise((resolve, reject) => {
+    const worker = new Worker(path, { type: 'module' });
+    worker.onerror = (e) => reject(new Error(`${e.message} ${e.filename}:${e.lineno}`));
+    worker.onmessage = ({ data }) => {
+      if (data.log !== undefined) console.log(data.log);
+      else if (data.error !== undefined) reject(new Error(data.error));
+      else resolve(data.done);
+    };
+    worker.postMessage(message);
+  }), [script, task]));
 }
