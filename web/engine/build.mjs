@@ -15,7 +15,10 @@ const dist = path.join(out, 'dist');
 
 fs.rmSync(dist, { recursive: true, force: true });
 fs.mkdirSync(dist, { recursive: true });
-for (const [name, file] of [['index', 'index.ts'], ['engine_worker', 'worker/engine_worker.ts']]) {
+const entries = [
+  ['index', 'index.ts'], ['storage', 'storage.ts'], ['engine_worker', 'worker/engine_worker.ts'],
+];
+for (const [name, file] of entries) {
   const bundle = await rolldown({ input: path.join(here, file), platform: 'browser' });
   await bundle.write({
     file: path.join(dist, `${name}.js`), format: 'esm', codeSplitting: false, minify: false,

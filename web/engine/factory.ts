@@ -58,7 +58,7 @@ async function openTransport(kind: 'auto' | EngineKind, options: Given): Promise
 }
 
 function localSetup(kind: 'auto' | EngineKind, given: Given): LocalSetup {
-  const { model, threads, contextSize, memoryBudget, trust, assets } = given;
+  const { model, threads, contextSize, memoryBudget, trust, headers, assets } = given;
   if (model === undefined) {
     throw new LaminaError('invalid_argument', "'model' is needed: the address of a model folder");
   }
@@ -72,7 +72,7 @@ function localSetup(kind: 'auto' | EngineKind, given: Given): LocalSetup {
   const engine = kind === 'daemon' ? 'auto' : kind;
   return {
     options: {
-      model: manifestUrl(model), engine, threads, contextSize, memoryBudget, trust,
+      model: manifestUrl(model), engine, threads, contextSize, memoryBudget, trust, headers,
     },
     assets: assets === undefined ? undefined : folder(assets),
     onProgress: given.onProgress,
@@ -94,6 +94,7 @@ function folder(address: string): string {
 }
 
 function manifestUrl(model: string): string {
+  if (model.startsWith('lamina-import:')) return model;
   const url = absolute(model, 'model');
   return url.endsWith('.json') ? url : `${url.replace(/\/*$/, '')}/manifest.json`;
 }

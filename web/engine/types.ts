@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the engine's users meet beside OpenAI's shapes.
 
-import type { TrustPolicy } from '../storage/index.ts';
+import type { FileProgress, LoadState, TrustPolicy } from '../storage/index.ts';
 import type { LaminaError } from './errors.ts';
 
 /** Where tokens are computed. */
@@ -22,6 +22,10 @@ export interface Progress {
   total: number;
   /** Bytes per second, of the last second or so; 0 when not known. */
   rate: number;
+  /** While shards load here: what they wait for, if for anything. */
+  state?: LoadState;
+  /** While shards load here: bytes at hand of each, in the order in which layers need them. */
+  files?: readonly FileProgress[];
 }
 
 /** Something changed that a user should see: a fallback, a lost device, a reconnect. */
@@ -30,6 +34,8 @@ export interface Notice {
   /** What made it so. */
   cause?: LaminaError;
 }
+
+export type { FileProgress, LoadState };
 
 /** Bytes. */
 export interface MemoryUse {
@@ -78,7 +84,10 @@ export interface EngineInfo {
 export type Trust = TrustPolicy;
 
 export interface EngineOptions {
-  /** URL of a model folder or its manifest.json; for the daemon, a model's name (or nothing). */
+  /**
+   * URL of a model folder or its manifest.json, or of an imported model (`lamina-import:…`); for
+   * the daemon, a model's name (or nothing).
+   */
   model?: string;
   /** Default auto: webgpu where adapter and self-test are good, else wasm, with the reason told. */
   engine?: 'auto' | EngineKind;
@@ -93,6 +102,8 @@ export interface EngineOptions {
   /** Bytes that weights, KV cache and activations may take. */
   memoryBudget?: number;
   trust?: Trust;
+  /** Sent with every request for the model's files: a bearer token, for example. */
+  headers?: Readonly<Record<string, string>>;
   onProgress?: (progress: Progress) => void;
   onNotice?: (notice: Notice) => void;
   /** Ends createEngine(); not the engine that it made. */

@@ -148,7 +148,7 @@ class Download {
   }
 
   private forget(): void {
-    this.job.meter.lost(this.have);
+    this.job.meter.lost(this.file, this.have);
     this.have = this.stored = 0;
   }
 

@@ -10,7 +10,7 @@ export type { LoadedShard, ShardsOptions, Verdict } from './model.ts';
 export { StorageError, isKind } from './errors.ts';
 export type { StorageErrorData, StorageErrorKind } from './errors.ts';
 export type { FileEntry, ManifestTable, ShardEntry } from './manifest.ts';
-export type { LoadState, OnProgress, Progress } from './progress.ts';
+export type { FileProgress, LoadState, OnProgress, Progress } from './progress.ts';
 export type { SignatureFacts } from './trust.ts';
 export type { RespondOptions } from './serve.ts';
 export { exportModel } from './transfer.ts';

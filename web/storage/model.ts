@@ -131,7 +131,7 @@ export class StoredModel {
   async verify(signal?: AbortSignal, onProgress?: OnProgress): Promise<Verdict> {
     const verdict: Verdict = { good: [], missing: [], bad: [] };
     const files = distinct(allFiles(this.manifest));
-    const meter = new Meter(onProgress, sum(files), files.length);
+    const meter = new Meter(onProgress, files);
     const pool = new BufferPool();
     const check = async (entry: FileEntry): Promise<void> => {
       throwIfAborted(signal, entry.file);
@@ -199,7 +199,7 @@ export class StoredModel {
     shards: readonly ShardEntry[], signal: AbortSignal | undefined,
     onProgress: OnProgress | undefined, parallel: number,
   ): AsyncGenerator<LoadedShard, void, void> {
-    const meter = new Meter(onProgress, sum(shards), shards.length);
+    const meter = new Meter(onProgress, shards);
     const pool = new BufferPool();
     const one = async (shard: ShardEntry, stop: AbortSignal): Promise<LoadedShard> => {
       const bytes = pool.take(shard.bytes);
@@ -217,7 +217,7 @@ export class StoredModel {
     files: readonly FileEntry[], signal: AbortSignal | undefined,
     onProgress: OnProgress | undefined,
   ): Promise<void> {
-    const meter = new Meter(onProgress, sum(files), files.length);
+    const meter = new Meter(onProgress, files);
     const pool = new BufferPool();
     const one = async (file: FileEntry, stop: AbortSignal): Promise<Bytes> => {
       const bytes = pool.take(file.bytes);
@@ -233,7 +233,7 @@ export class StoredModel {
 
   private async single(entry: FileEntry, signal: AbortSignal | undefined): Promise<Bytes> {
     const bytes = new Uint8Array(entry.bytes);
-    await this.bring(entry, bytes, signal, new Meter(undefined, entry.bytes, 1));
+    await this.bring(entry, bytes, signal, new Meter(undefined, [entry]));
     return bytes;
   }
 
@@ -285,10 +285,6 @@ export class StoredModel {
       await keep.close();
     }
   }
-}
-
-function sum(files: readonly FileEntry[]): number {
-  return files.reduce((bytes, file) => bytes + file.bytes, 0);
 }
 
 function both(signal: AbortSignal | undefined, stop: AbortSignal): AbortSignal {

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // How far a load is, told at most ten times a second.
 
+import type { FileEntry } from './manifest.ts';
+
 export type LoadState = 'loading' | 'retrying' | 'offline' | 'paused' | 'done';
+
+/** A file of this load; bytes at hand, verified or still arriving. */
+export interface FileProgress {
+  file: string;
+  bytesDone: number;
+  bytesTotal: number;
+}
 
 export interface Progress {
   state: LoadState;
@@ -16,6 +25,8 @@ export interface Progress {
   filesTotal: number;
   /** The file that last made progress. */
   file: string;
+  /** Every file of this load, in its order. */
+  files: readonly FileProgress[];
   /** Bytes per second over the last five seconds. */
   rate: number;
   /** Seconds until the end at this rate; null while unknown. */
@@ -31,19 +42,24 @@ export class Meter {
   private readonly tell: OnProgress | undefined;
   private readonly now: () => number;
   private readonly progress: Progress;
+  private readonly files = new Map<string, FileProgress>();
   private readonly samples: { at: number; bytes: number }[] = [];
   private moved = 0;
   private toldAt = Number.NEGATIVE_INFINITY;
 
   constructor(
-    tell: OnProgress | undefined, bytesTotal: number, filesTotal: number,
+    tell: OnProgress | undefined, files: readonly FileEntry[],
     now: () => number = () => performance.now(),
   ) {
+    const bytesTotal = files.reduce((bytes, file) => bytes + file.bytes, 0);
+    for (const { file, bytes } of files) {
+      this.files.set(file, { file, bytesDone: 0, bytesTotal: bytes });
+    }
     this.tell = tell;
     this.now = now;
     this.progress = {
       state: 'loading', bytesDone: 0, bytesTotal, bytesFromNetwork: 0, bytesFromStore: 0,
-      filesDone: 0, filesTotal, file: '', rate: 0, etaSeconds: null,
+      filesDone: 0, filesTotal: files.length, file: '', files: [], rate: 0, etaSeconds: null,
     };
     this.sample();
   }
@@ -59,8 +75,9 @@ export class Meter {
   }
 
   /** Bytes that turned out wrong. */
-  lost(bytes: number): void {
+  lost(file: string, bytes: number): void {
     this.progress.bytesDone -= bytes;
+    this.count(file, -bytes);
   }
 
   fileDone(file: string): void {
@@ -76,8 +93,14 @@ export class Meter {
     this.report(true);
   }
 
+  private count(file: string, bytes: number): void {
+    const entry = this.files.get(file);
+    if (entry) entry.bytesDone += bytes;
+  }
+
   private move(file: string, bytes: number): void {
     this.progress.bytesDone += bytes;
+    this.count(file, bytes);
     this.moved += bytes;
     this.progress.file = file;
     this.progress.state = 'loading';
@@ -101,6 +124,6 @@ export class Meter {
     if (!this.tell || (!now && this.now() - this.toldAt < intervalMs)) return;
     this.toldAt = this.now();
     this.sample();
-    this.tell({ ...this.progress });
+    this.tell({ ...this.progress, files: [...this.files.values()].map((file) => ({ ...file })) });
   }
 }

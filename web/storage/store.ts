@@ -85,15 +85,15 @@ export class ShardStore {
   }
 
   /**
-   * Gets and checks manifest.json and its signature; no shard is fetched. Without network, or with
-   * `prefer: 'store'`, the stored version serves, checked the same way.
+   * Gets and checks manifest.json and its signature; no shard is fetched. Without network, with
+   * `prefer: 'store'`, or for an imported model, the stored version serves, checked the same way.
    * @throws StorageError
    */
   async model(manifestUrl: string | URL, options: ModelOptions = {}): Promise<StoredModel> {
     const url = modelUrl(manifestUrl);
     const trust = options.trust ?? {};
     checkPolicy(trust);
-    if (options.prefer === 'store') {
+    if (options.prefer === 'store' || url.startsWith('lamina-import:')) {
       const stored = await this.fromStore(url, trust, true);
       if (stored) return stored;
     }

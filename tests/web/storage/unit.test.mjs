@@ -191,7 +191,7 @@ async function fetchInto(backend, bytes, transport, { signal, gate = new Gate(),
   const entry = { file: 'shards/00000.bin', bytes: bytes.length, sha256: hash };
   const keep = await Keep.open(backend, hash, onFailure ?? (async () => false));
   const buffer = new Uint8Array(bytes.length);
-  const meter = new Meter(undefined, bytes.length, 1);
+  const meter = new Meter(undefined, [entry]);
   try {
     await download({ entry, url: 'http://h/s', buffer, keep, gate, meter, signal, transport,
       nameOf: () => undefined });
@@ -391,5 +391,24 @@ describe('records', () => {
     await records.noteSource('u', a);
     assert.deepEqual([await records.isSuperseded('u', a), await records.isSuperseded('u', b)],
       [false, true]);
+  });
+});
+
+describe('progress', () => {
+  test('every file of a load is counted by itself', () => {
+    const entry = (n, bytes) => ({ file: `shards/0000${n}.bin`, bytes, sha256: String(n) });
+    let clock = 0;
+    const told = [];
+    const meter = new Meter((p) => told.push(p), [entry(0, 100), entry(1, 50)], () => (clock += 200));
+    meter.fromNetwork('shards/00000.bin', 60);
+    meter.fromStore('shards/00001.bin', 50);
+    meter.fileDone('shards/00001.bin');
+    meter.lost('shards/00000.bin', 60);
+    meter.fromNetwork('shards/00000.bin', 100);
+    meter.fileDone('shards/00000.bin');
+    const done = told.map((p) => p.files.map((file) => file.bytesDone));
+    assert.deepEqual(done, [[60, 0], [60, 50], [60, 50], [100, 50], [100, 50]]);
+    assert.deepEqual(told.at(-1).files.map((file) => file.bytesTotal), [100, 50]);
+    assert.equal(told.at(-1).state, 'done');
   });
 });

@@ -31,6 +31,7 @@ export interface LocalOptions {
   contextSize: number | undefined;
   memoryBudget: number | undefined;
   trust: Trust | undefined;
+  headers: Readonly<Record<string, string>> | undefined;
 }
 
 export type OpenEvent =
@@ -72,7 +73,7 @@ export class LocalHost {
 
   /** Gets the manifest and the tokenizer, and starts the module; no weights yet. */
   static async open(options: LocalOptions, signal?: AbortSignal): Promise<LocalHost> {
-    const store = await ShardStore.open();
+    const store = await ShardStore.open(options.headers ? { headers: options.headers } : {});
     const more = { ...(signal ? { signal } : {}), ...(options.trust ? { trust: options.trust } : {}) };
     const stored = await store.model(options.model, more);
     const tokenizer = await stored.file(stored.manifest.tokenizer.file, signal);
@@ -319,7 +320,8 @@ export class LocalHost {
       contextSize: this.contextSize,
       threads: this.module.threads,
       memoryBudget: this.options.memoryBudget,
-      onLoaded: (loaded, total, rate) => onProgress({ stage: 'load', loaded, total, rate }),
+      onLoaded: ({ bytesDone: loaded, bytesTotal: total, rate, state, files }) =>
+        onProgress({ stage: 'load', loaded, total, rate, state, files }),
       signal,
     };
   }

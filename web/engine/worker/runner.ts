@@ -3,7 +3,7 @@
 // tokens, sampler and text, is the module's either way.
 
 import type { Engine as AbiEngine, Model, Session, TokenEvent } from '../../abi/module.ts';
-import type { StoredModel } from '../../storage/index.ts';
+import type { OnProgress, StoredModel } from '../../storage/index.ts';
 import type { MemoryUse } from '../types.ts';
 
 /** What runners are made of. */
@@ -13,7 +13,7 @@ export interface RunnerParts {
   contextSize: number;
   threads: number;
   memoryBudget: number | undefined;
-  onLoaded: (bytes: number, total: number, rate: number) => void;
+  onLoaded: OnProgress;
   signal: AbortSignal | undefined;
 }
 

@@ -24,7 +24,7 @@ export class WasmRunner implements Runner {
   static async create(parts: RunnerParts, loaded: boolean): Promise<WasmRunner> {
     const { model, stored, signal } = parts;
     if (!loaded) {
-      const shards = stored.shards(signal, (p) => parts.onLoaded(p.bytesDone, p.bytesTotal, p.rate));
+      const shards = stored.shards(signal, parts.onLoaded);
       for await (const { index, bytes } of shards) {
         model.shardInto(index).set(bytes);
         model.shardDone(index);

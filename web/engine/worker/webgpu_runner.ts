@@ -36,7 +36,7 @@ export class WebGpuRunner implements Runner {
         maxLogitRows: 1,
         ...(parts.memoryBudget === undefined ? {} : { memoryBudget: parts.memoryBudget }),
       });
-      const shards = stored.shards(signal, (p) => parts.onLoaded(p.bytesDone, p.bytesTotal, p.rate));
+      const shards = stored.shards(signal, parts.onLoaded);
       for await (const { index, bytes } of shards) executor.uploadShard(index, bytes);
       await executor.ready();
       return new WebGpuRunner(engine, executor);
