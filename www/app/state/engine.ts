@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// The page's one engine: loaded when it is needed, moved when asked, and what is told about it.
+
+import { signal } from '@preact/signals';
+import {
+  createEngine, LaminaError, type Engine, type EngineInfo, type EngineKind, type EngineOptions,
+  type ModelPlan, type Notice, type Progress,
+} from '@lamina/engine';
+import { t } from '../text/t.ts';
+import { place } from './places.ts';
+import { settings } from './settings.ts';
+import { toast } from './toasts.ts';
+
+export interface EngineState {
+  status: 'none' | 'loading' | 'ready' | 'failed';
+  info?: EngineInfo;
+  plan?: ModelPlan;
+  progress?: Progress;
+  error?: LaminaError;
+  /** Where a running answer moves to. */
+  movingTo?: EngineKind;
+  /** Newest last. */
+  notices: readonly Notice[];
+}
+
+const NONE: EngineState = { status: 'none', notices: [] };
+
+export const engineState = signal<EngineState>(NONE);
+
+let engine: Engine | null = null;
+let loading: Promise<Engine> | null = null;
+let leaving = new AbortController();
+
+export function currentEngine(): Engine | null {
+  return engine;
+}
+
+/** The models' folder beside wasm files and worker. */
+export const assets = (): string => new URL('assets/engine/', document.baseURI.replace(/#.*$/, '')).href;
+
+function update(change: Partial<EngineState>): void {
+  engineState.value = { ...engineState.value, ...change };
+}
+
+function notice(one: Notice): void {
+  update({ notices: [...engineState.value.notices.slice(-19), one] });
+  toast(one.text);
+  if (engine) void engine.refreshInfo().then((info) => update({ info })).catch(() => {});
+}
+
+/** What createEngine() takes for the settings as they are. */
+export async function engineOptions(): Promise<EngineOptions> {
+  const here = await place();
+  const chosen = settings.model.value || here.models[0]?.url;
+  const { url, token } = settings.daemon.value;
+  const daemon = { ...(url ? { url } : {}), ...(token ? { token } : {}) };
+  const wanted = settings.engine.value;
+  const options: EngineOptions = {
+    engine: wanted === 'auto' && here.daemon ? 'daemon' : wanted, daemon, assets: assets(),
+  };
+  if (chosen) options.model = chosen;
+  if (settings.contextSize.value > 0) options.contextSize = settings.contextSize.value;
+  if (settings.threads.value > 0) options.threads = settings.threads.value;
+  if (settings.trustKeys.value.length > 0) options.trust = { pinned: settings.trustKeys.value };
+  return options;
+}
+
+async function make(signal: AbortSignal): Promise<Engine> {
+  const asked = await engineOptions();
+  const common = {
+    ...asked, signal, onNotice: notice, onProgress: (progress: Progress) => update({ progress }),
+  };
+  try {
+    return await createEngine(common);
+  } catch (thrown) {
+    const error = LaminaError.from(thrown);
+    if (asked.engine !== 'daemon') throw error;
+    return makeWithoutDaemon(common, error);
+  }
+}
+
+// A daemon without the chosen model still has its own; a daemon that is away is done without, where
+// the engine was left to the page.
+async function makeWithoutDaemon(options: EngineOptions, error: LaminaError): Promise<Engine> {
+  if (error.code === 'not_found' && options.model) {
+    const { model: _, ...rest } = options;
+    return createEngine(rest);
+  }
+  const mayFall = settings.engine.value === 'auto' && options.model !== undefined;
+  if (!mayFall || error.code !== 'connection_lost') throw error;
+  notice({ text: t('engine.daemonAway', { why: error.message }), cause: error });
+  return createEngine({ ...options, engine: 'auto' });
+}
+
+/** The engine, loaded where it is not; all who ask while it loads get the same one. */
+export function loadEngine(): Promise<Engine> {
+  if (engine) return Promise.resolve(engine);
+  return (loading ??= load().finally(() => {
+    loading = null;
+  }));
+}
+
+async function load(): Promise<Engine> {
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const { notices } = engineState.value;
+  engineState.value = { status: 'loading', notices };
+  try {
+    const made = await make(signal);
+    engine = made;
+    update({ status: 'ready', info: made.info, ...(made.plan ? { plan: made.plan } : {}) });
+    return made;
+  } catch (thrown) {
+    const error = LaminaError.from(thrown);
+    const cancelled = error.code === 'cancelled';
+    engineState.value = { ...engineState.value, status: cancelled ? 'none' : 'failed', error };
+    throw error;
+  }
+}
+
+/** Moves a running answer too. The choice is kept. Errors: as Engine.switchTo(). */
+export async function switchEngine(kind: EngineKind): Promise<void> {
+  if (!engine) {
+    settings.engine.value = kind;
+    await loadEngine();
+    return;
+  }
+  const from = engine.info.engine;
+  if (from === kind) return;
+  update({ movingTo: kind });
+  try {
+    await engine.switchTo(kind);
+    settings.engine.value = kind;
+    update({ info: engine.info });
+  } finally {
+    const { movingTo: _, ...rest } = engineState.value;
+    engineState.value = rest;
+  }
+}
+
+/** Ends running answers; the next one loads the engine anew, by the settings of then. */
+export async function unloadEngine(): Promise<void> {
+  leaving.abort();
+  const old = engine;
+  engine = null;
+  engineState.value = { ...NONE, notices: engineState.value.notices };
+  await old?.close();
+}
+
+/** As unloadEngine(), and loads at once. */
+export async function reloadEngine(): Promise<Engine> {
+  await unloadEngine();
+  await loading?.catch(() => {});
+  return loadEngine();
+}
