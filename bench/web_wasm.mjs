@@ -46,7 +46,7 @@ try {
     Object.assign(mounts, { wllama: o.wllama, gguf: dirname(o.gguf) });
     for (const t of threads) {
       print(await inPage(server.url, '/bench/web_wllama_page.js', { gguf: `/gguf/${basename(o.gguf)}`, threads: t,
-        prompt: +o.prompt, answer: +o.answer, repeats: +o.repeats }));
+        prompt: +o.prompt, answer: +o.answer, repeats: +o.repeats }, (line) => console.error(line)));
     }
   }
 } finally {

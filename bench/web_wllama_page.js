@@ -6,20 +6,23 @@ import { Wllama } from '/wllama/esm/index.js';
 const words = (n, seed) => Array.from({ length: n }, (_, i) => 'tree house river stone'.split(' ')[(i * 7 + seed) % 4]).join(' ');
 
 async function measure(wllama, task, seed) {
-  let first = 0, last = 0, pieces = 0;
+  let first = 0, last = 0, pieces = 0, timings;
   const began = performance.now();
-  const onData = () => {
+  const onData = (chunk) => {
+    timings = chunk.timings ?? timings;
+    if (!chunk.choices?.[0]?.text) return;
     last = performance.now();
     if (pieces++ === 0) first = last;
   };
-  // As many words as tokens, or nearly: usage tells. No cached prefix: the first word differs.
+  // No cached prefix: the first word differs.
   const answer = await wllama.createCompletion({
     prompt: `${seed} ${words(task.prompt, seed)}`, max_tokens: task.answer + 1, temperature: 0, ignore_eos: true,
     stream: true, onData,
   });
-  let usage = answer?.usage;
-  return { prompt: usage?.prompt_tokens ?? task.prompt, prefill: (usage?.prompt_tokens ?? task.prompt) / (first - began) * 1000,
-    decode: (pieces - 1) / (last - first) * 1000 };
+  const prompt = timings?.prompt_n ?? answer?.usage?.prompt_tokens;
+  if (!prompt) throw new Error(`wllama tells no count of the prompt's tokens: ${JSON.stringify({ answer, timings })}`);
+  console.log(`wllama: prompt of ${prompt} tokens, its own timings ${JSON.stringify(timings)}`);
+  return { prefill: prompt / (first - began) * 1000, decode: (pieces - 1) / (last - first) * 1000 };
 }
 
 export async function run(task) {
