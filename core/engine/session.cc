@@ -277,7 +277,9 @@ Result<void> Session::fits(int32_t context, int32_t n_positions) const {
 
 KvPages Session::rebind(const ModelConfig& config, const RopeFrequencies& rope, int32_t context,
                         KvPages pages, int32_t n_positions) {
-  LAMINA_CHECK(n_positions <= n_cached_);
+  const bool of_known_tokens =
+      n_evicted_ == 0 && static_cast<size_t>(n_positions) < tokens_.size();
+  LAMINA_CHECK(n_positions <= n_cached_ || of_known_tokens);
   LAMINA_CHECK(n_evicted_ == 0 || n_positions == 0 || n_positions >= kPageSize);
   std::swap(pages, pages_);
   if (n_positions == 0) {

@@ -127,7 +127,8 @@ class Session {
   // Forgets the KV (it will be recomputed), e.g. after the device was lost. Tokens stay.
   void drop_kv();
   // Moves to another engine of the same model, whose `pages` hold the first n_positions of what is
-  // cached here and whose sequences have at most `context` positions; the rest is pending again.
+  // cached here, or (unless it has slid) of its tokens but for the last, and whose sequences have at
+  // most `context` positions; the rest is pending again.
   // Returns the old pages. REQUIRES: fits(context, n_positions); see Engine::bind.
   KvPages rebind(const ModelConfig& config, const RopeFrequencies& rope, int32_t context,
                  KvPages pages, int32_t n_positions);

@@ -8,6 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tools/packages.sh
+. tests/cross/toolchain.sh
 
 build=${1:-build/wasm-tests}
 node=${NODE:-$(tools/node.sh || echo node)}
@@ -17,17 +18,8 @@ skip() {
   exit 77
 }
 
-version=
-for v in 19 22; do
-  if command -v "clang++-$v" && ls /usr/lib/llvm-$v/lib/clang/*/lib/wasi; then version=$v; fi
-done >/dev/null 2>&1
-packages='clang-22 lld-22 libc++-22-dev-wasm32 libc++abi-22-dev-wasm32 libclang-rt-22-dev-wasm32'
-[ -n "$version" ] || skip "no clang with wasm32 libraries (Debian: $packages)"
-[ -f /usr/lib/wasm32-wasi/libc++.a ] || skip "libc++ for wasm32 is missing (Debian: $packages)"
-[ -f /usr/lib/wasm32-wasi/libc.a ] || skip "its libc is missing (Debian: wasi-libc)"
-command -v "wasm-ld-$version" >/dev/null || skip "wasm-ld-$version is missing (Debian: lld-$version)"
+why=$(wasm_toolchain) || skip "$why"
 command -v "$node" >/dev/null || skip "no node to run it"
-command -v ninja >/dev/null || skip "no ninja (Debian: ninja-build)"
 [ -f /usr/src/googletest/CMakeLists.txt ] ||
   skip "GoogleTest's sources are missing (Debian: googletest)"
 [ -f /usr/include/nlohmann/json.hpp ] ||

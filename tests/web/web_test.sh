@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # web_test.sh ROOM [PART]: runs tests/web/ROOM/run.sh PART with node on the PATH and web/'s packages installed.
-# A script that cannot run prints "skipped: WHY" and ends with 0. In its environment: LAMINA, SOURCE,
+# A script that lacks a tool prints "skipped: WHY" and ends with 77. In its environment: LAMINA, SOURCE,
 # BUILD, BUILT_MODEL, and CHROMIUM where there is one.
 set -euo pipefail
 : "${SOURCE:?}" "${BUILD:?}"
 
 skip() {
   echo "skipped: $1"
-  exit 0
+  exit 77
 }
 command -v npm >/dev/null || skip "no npm here"
 node=$("$SOURCE/tools/node.sh" 2>&1) || skip "$node"

@@ -41,13 +41,17 @@ struct Session {
   lamina::Session session;
   std::vector<int32_t> prompt;  // what set_prompt was given, and the options with it
   std::string options;
-  // Restored: what the session takes for cached is not there, but may be brought by a move.
-  bool hollow = false;
+  int32_t top_logprobs = -1;  // of each token; -1: none are wanted
+  // Restored: so many positions were cached where it came from. While nothing is cached here, a move
+  // may bring their KV; not after a slide, since how far its sinks are turned is not known.
+  int32_t saved_positions = 0;
+  bool saved_slid = false;
+};
 
-  void settle() {
-    if (hollow) session.drop_kv();
-    hollow = false;
-  }
+// What an answer's options say.
+struct Answer {
+  AnswerOptions options;
+  int32_t top_logprobs = -1;
 };
 
 // The module's result buffers.
@@ -59,6 +63,7 @@ struct Results {
   std::vector<uint16_t> halves;
   std::vector<EventView> events;
   std::deque<std::string> event_texts;
+  std::deque<std::vector<LogprobView>> event_logprobs;
 };
 Results& results();
 
@@ -70,7 +75,7 @@ T fail(const Error& error, T value) {
 }
 
 void clear_events();
-void add_event(int32_t session, TokenEvent event);
+void add_event(int32_t index, const Session& session, TokenEvent event);
 int32_t give_text(std::string text);  // 1
 
 inline std::string_view view(const char* text, uint32_t bytes) { return {text, bytes}; }
@@ -80,7 +85,7 @@ inline std::string_view view(const char* text, uint32_t bytes) { return {text, b
 Result<std::unique_ptr<JsonDocument>> parse_options(std::string_view json, std::string_view what);
 
 Result<EngineOptions> engine_options(const JsonValue& options, const ModelConfig& config);
-Result<AnswerOptions> answer_options(const JsonValue& options);
+Result<Answer> answer_options(const JsonValue& options);
 
 // A backend whose work is done elsewhere.
 std::unique_ptr<Backend> make_remote_backend();

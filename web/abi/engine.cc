@@ -133,12 +133,14 @@ int32_t lamina_engine_step(LaminaEngine* engine, LaminaSession* const* sessions,
   const std::span<Session* const> all(sessions, n);
   std::vector<lamina::Session*> inner;
   for (Session* s : all) {
-    s->settle();
     inner.push_back(&s->session);
   }
   const auto worked = engine->engine->step(
       inner,
-      [&](lamina::Session& s, const lamina::TokenEvent& e) { add_event(index_of(s, all), e); },
+      [&](lamina::Session& s, const lamina::TokenEvent& e) {
+        const int32_t index = index_of(s, all);
+        add_event(index, *all[static_cast<size_t>(index)], e);
+      },
       prompt_rows);
   return worked ? *worked : fail(worked.error(), -1);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// node web/abi/finish.mjs LINKED OUT: optimises the linked modules with binaryen, puts them and the
-// JavaScript of this folder into OUT, and says how large they are.
+// node web/abi/finish.mjs LINKED.wasm OUT.wasm: optimises a linked module with binaryen, and says how
+// large it is. node web/abi/finish.mjs OUT: puts the JavaScript of this folder into the folder OUT.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
@@ -8,7 +8,7 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 
-const [linked, out] = process.argv.slice(2);
+const places = process.argv.slice(2);
 const here = dirname(fileURLToPath(import.meta.url));
 const wasmOpt = join(here, '../node_modules/binaryen/bin/wasm-opt');
 const FEATURES = [
@@ -39,13 +39,14 @@ function strip(folder, to) {
   }
 }
 
-mkdirSync(out, { recursive: true });
-for (const file of readdirSync(linked).filter((f) => f.endsWith('.wasm'))) {
-  optimise(join(linked, file), join(out, file));
-  report(join(out, file));
+if (places.length === 2) {
+  optimise(...places);
+  report(places[1]);
+} else {
+  const [out] = places;
+  strip(here, join(out, 'abi'));
+  mkdirSync(join(out, 'engine'), { recursive: true });
+  const errors = stripTypeScriptTypes(readFileSync(join(here, '../engine/errors.ts'), 'utf8'));
+  writeFileSync(join(out, 'engine/errors.js'), errors);
+  copyFileSync(join(here, 'thread.js'), join(out, 'abi/thread.js'));
 }
-strip(here, join(out, 'abi'));
-mkdirSync(join(out, 'engine'), { recursive: true });
-const errors = stripTypeScriptTypes(readFileSync(join(here, '../engine/errors.ts'), 'utf8'));
-writeFileSync(join(out, 'engine/errors.js'), errors);
-copyFileSync(join(here, 'thread.js'), join(out, 'abi/thread.js'));

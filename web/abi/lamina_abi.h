@@ -33,12 +33,21 @@ struct BatchView {
   int32_t table_stride;
 };
 
+struct LogprobView {
+  int32_t token;
+  float logprob;      // natural, at least -9999
+  const char* bytes;  // the token's text, perhaps part of a code point
+  uint32_t n_bytes;
+};
+
 struct EventView {
   int32_t session;  // index into the sessions of the call
   int32_t token;    // -1: none, text that was held back
   int32_t finish;   // a FinishReason
   const char* text;
   uint32_t text_bytes;
+  const LogprobView* logprobs;  // the token's, then those of the likeliest; where they were asked for
+  uint32_t n_logprobs;
 };
 }  // namespace lamina::abi
 
@@ -111,6 +120,7 @@ int32_t LAMINA_EXPORT(lamina_engine_next)(LaminaEngine* engine, LaminaSession* c
 // --- Sessions. At the limit: 0 stop, 1 slide.
 LaminaSession* LAMINA_EXPORT(lamina_session_open)(LaminaEngine* engine, int32_t at_limit);
 void LAMINA_EXPORT(lamina_session_close)(LaminaSession* session);
+// Keeps what is cached of the prompt's beginning, from this session or an earlier one of its engine.
 int32_t LAMINA_EXPORT(lamina_session_prompt)(LaminaSession* session, const int32_t* ids, uint32_t n,
                                              const char* options, uint32_t bytes);
 int32_t LAMINA_EXPORT(lamina_session_describe)(LaminaSession* session);
@@ -138,7 +148,7 @@ int32_t LAMINA_EXPORT(lamina_session_save)(LaminaSession* session);
 LaminaSession* LAMINA_EXPORT(lamina_session_restore)(LaminaEngine* engine, const char* saved,
                                                      uint32_t bytes);
 // Binds a session to an engine of the same model, this one or another, with the KV of the first
-// `positions` of what it had cached. Returns how many it keeps, or -1. A remote engine takes no KV:
+// `positions` of what it had cached, here or where it was saved. Returns how many it keeps, or -1. A remote engine takes no KV:
 // the session's pages are to be filled.
 int32_t LAMINA_EXPORT(lamina_session_move)(LaminaSession* session, LaminaEngine* engine,
                                            const uint16_t* kv, uint32_t n, int32_t positions);

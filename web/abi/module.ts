@@ -50,6 +50,8 @@ export interface LoadOptions {
 export class LaminaModule {
   readonly native: Native;
   readonly variant: Variant;
+  /** The kernels, by their own name: "wasm_relaxed_u8" (x86), "wasm_relaxed_s8" (ARM), "wasm_relaxed", "wasm128". */
+  readonly isa: string;
   /** Threads that an engine can have. */
   readonly threads: number;
   /** Why this variant and not a better one: sentences for people. */
@@ -61,6 +63,7 @@ export class LaminaModule {
     workers: Threads) {
     this.native = native;
     this.variant = variant;
+    this.isa = native.word('lamina_isa');
     this.threads = threads;
     this.notes = notes;
     this.#workers = workers;
@@ -101,10 +104,6 @@ export class LaminaModule {
   /** Bytes of the module's memory; never shrinks. */
   get memoryBytes(): number {
     return this.native.memory.buffer.byteLength;
-  }
-  /** The kernels: "wasm_relaxed_u8" (x86), "wasm_relaxed_s8" (ARM), "wasm_relaxed" or "wasm128". */
-  get isa(): string {
-    return this.native.word('lamina_isa');
   }
 
   /**

@@ -9,7 +9,6 @@ namespace lamina::abi {
 namespace {
 
 Result<void> export_kv(Session& s) {
-  s.settle();
   std::vector<uint16_t>& out = results().halves;
   const int32_t n = s.session.n_cached();
   out.resize(kv_export_size(s.session.config(), n));
@@ -47,8 +46,8 @@ Result<std::vector<int32_t>> read_ids(const JsonValue& root, const char* name) {
   return ids;
 }
 
-// Brings a session to where its answer was: text, sampler and counts, with nothing computed. Its
-// pages are laid out meanwhile and given back.
+// Brings a session to where its answer was: text, sampler and counts. Its pages are laid out as if
+// they were computed, for the caller to drop.
 Result<void> replay(lamina::Session& s, std::span<const int32_t> answer, int32_t vocab) {
   Batch batch;
   for (int32_t token : answer) {
@@ -74,13 +73,17 @@ Result<Session*> restore(Engine* engine, std::string_view text) {
   LAMINA_ASSIGN(const bool cancelled, root.get_bool_or("cancelled", false));
   const AtLimit at_limit = limit == "slide" ? AtLimit::kSlide : AtLimit::kStop;
   LAMINA_ASSIGN(const auto options, parse_options(options_text, "options"));
-  LAMINA_ASSIGN(const AnswerOptions answer_with, answer_options(options->root()));
+  LAMINA_ASSIGN(const Answer answer_with, answer_options(options->root()));
   LAMINA_ASSIGN(lamina::Session session,
                 engine->engine->new_session(&engine->model->tokenizer, at_limit));
-  LAMINA_TRY(session.set_prompt(prompt, answer_with));
+  LAMINA_TRY(session.set_prompt(prompt, answer_with.options));
   LAMINA_TRY(replay(session, answer, engine->model->manifest.config.vocab_size));
   if (cancelled) session.cancel();
-  return new Session{engine, at_limit, std::move(session), prompt, options_text, true};
+  const int32_t positions = session.n_cached();
+  const bool slid = session.n_evicted() > 0;
+  session.drop_kv();  // it was counted, not computed
+  return new Session{engine,       at_limit,  std::move(session), prompt, options_text,
+                     answer_with.top_logprobs, positions, slid};
 }
 
 // Values of one page of the canonical form, out of those of `n` positions.
@@ -95,14 +98,15 @@ void copy_page(std::span<const uint16_t> from, const ModelConfig& c, int32_t n, 
 }
 
 Result<int32_t> move(Session& s, Engine& to, std::span<const uint16_t> kv, int32_t positions) {
-  if (s.hollow && s.session.n_evicted() > 0) {  // how far its sinks are turned is not known
-    s.settle();
+  const bool empty = s.session.n_cached() == 0;
+  if (empty && s.saved_slid) {
     kv = {};
     positions = 0;
   }
-  if (positions < 0 || positions > s.session.n_cached()) {
+  const int32_t most = empty ? s.saved_positions : s.session.n_cached();
+  if (positions < 0 || positions > most) {
     return make_error(Code::kInvalidArgument, "KV of %d positions: the session has %d", positions,
-                      s.session.n_cached());
+                      most);
   }
   const ModelConfig& config = s.session.config();
   if (!to.remote && kv.size() != kv_export_size(config, positions)) {
@@ -117,7 +121,6 @@ Result<int32_t> move(Session& s, Engine& to, std::span<const uint16_t> kv, int32
   const int32_t kept = received.n_positions;
   to.engine->bind(s.session, std::move(received));
   s.engine = &to;
-  s.hollow = false;
   return kept;
 }
 
@@ -146,7 +149,6 @@ int32_t lamina_session_move(LaminaSession* session, LaminaEngine* engine, const 
 }
 
 int32_t lamina_session_slide(LaminaSession* session) {
-  session->settle();
   const auto work = session->session.begin_slide();
   if (!work) return fail(work.error(), -1);
   if (!*work) return 0;

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t kMaxStep = 4096;    // rows
 constexpr int64_t kMaxSeed = INT64_MAX;
+constexpr int64_t kMaxLogprobs = 20;  // of a token
 constexpr int64_t kContext = 4096;    // positions, where nothing is said and the model has more
 constexpr int32_t kPromptRows = 128;  // of a step: the worker answers messages between two
 
@@ -82,8 +83,9 @@ Result<EngineOptions> read_engine(const JsonValue& o, const ModelConfig& config)
   return out;
 }
 
-Result<AnswerOptions> read_answer(const JsonValue& o) {
-  AnswerOptions out;
+Result<Answer> read_answer(const JsonValue& o) {
+  Answer answer;
+  AnswerOptions& out = answer.options;
   LAMINA_TRY(read_sampling(o, &out.sampling));
   LAMINA_TRY(read_bias(o.find("logitBias"), &out.sampling));
   for (JsonValue v = o.find("stop").first_child(); !v.is_missing(); v = v.next_sibling()) {
@@ -93,7 +95,10 @@ Result<AnswerOptions> read_answer(const JsonValue& o) {
   LAMINA_ASSIGN(const int64_t most, o.get_int_or("maxTokens", -1, -1, INT32_MAX));
   out.max_new_tokens = static_cast<int32_t>(most);
   LAMINA_ASSIGN(out.ignore_eos, o.get_bool_or("ignoreEos", false));
-  return out;
+  LAMINA_ASSIGN(const int64_t top, o.get_int_or("topLogprobs", -1, -1, kMaxLogprobs));
+  answer.top_logprobs = static_cast<int32_t>(top);
+  out.keep_logits = top >= 0;
+  return answer;
 }
 
 }  // namespace
@@ -110,7 +115,7 @@ Result<EngineOptions> engine_options(const JsonValue& options, const ModelConfig
   return as_argument(read_engine(options, config));
 }
 
-Result<AnswerOptions> answer_options(const JsonValue& options) {
+Result<Answer> answer_options(const JsonValue& options) {
   return as_argument(read_answer(options));
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstdlib>
 
 #include "web/abi/abi.h"
 
 namespace lamina::abi {
+
+constexpr double kLeastLogprob = -9999.0;  // as the daemon tells them
 
 Results& results() {
   static Results all;
@@ -13,13 +16,35 @@ Results& results() {
 void clear_events() {
   results().events.clear();
   results().event_texts.clear();
+  results().event_logprobs.clear();
 }
 
-void add_event(int32_t session, TokenEvent event) {
+namespace {
+
+std::vector<LogprobView> logprobs_of(const Session& s, const TokenEvent& event) {
+  std::vector<LogprobView> out;
+  if (s.top_logprobs < 0 || event.token < 0 || event.logits.empty()) return out;
+  const auto add = [&](int32_t token, double logprob) {
+    const std::string_view bytes = s.engine->model->tokenizer.token_bytes(token);
+    out.push_back({token, static_cast<float>(std::max(logprob, kLeastLogprob)), bytes.data(),
+                   static_cast<uint32_t>(bytes.size())});
+  };
+  add(event.token, log_probability(event.logits, event.token));
+  const auto n = static_cast<size_t>(s.top_logprobs);
+  if (n == 0) return out;
+  for (const auto& [token, logprob] : top_log_probabilities(event.logits, n)) add(token, logprob);
+  return out;
+}
+
+}  // namespace
+
+void add_event(int32_t index, const Session& session, TokenEvent event) {
   Results& r = results();
+  const auto& logprobs = r.event_logprobs.emplace_back(logprobs_of(session, event));
   const std::string& text = r.event_texts.emplace_back(std::move(event.text));
-  r.events.push_back({session, event.token, static_cast<int32_t>(event.finish), text.data(),
-                      static_cast<uint32_t>(text.size())});
+  r.events.push_back({index, event.token, static_cast<int32_t>(event.finish), text.data(),
+                      static_cast<uint32_t>(text.size()), logprobs.data(),
+                      static_cast<uint32_t>(logprobs.size())});
 }
 
 int32_t give_text(std::string text) {

@@ -65,7 +65,6 @@ Result<int32_t> next(Engine& e, std::span<Session* const> sessions, int32_t max_
   const EngineOptions& o = e.engine->options();
   int32_t rows = std::min(max_rows, o.max_rows), logits = o.max_logit_rows;
   for (size_t i = 0; i < sessions.size() && rows > 0 && logits > 0; ++i) {
-    sessions[i]->settle();
     lamina::Session& s = sessions[i]->session;
     Result<int32_t> taken = s.next(a.batch, rows);
     if (taken && *taken == 0) {
@@ -85,16 +84,48 @@ Result<int32_t> next(Engine& e, std::span<Session* const> sessions, int32_t max_
 Result<Session*> open(Engine* engine, AtLimit at_limit) {
   LAMINA_ASSIGN(lamina::Session session,
                 engine->engine->new_session(&engine->model->tokenizer, at_limit));
-  return new Session{engine, at_limit, std::move(session), {}, {}, false};
+  return new Session{engine, at_limit, std::move(session), {}, {}};
+}
+
+// The session's whole pages stay known to its engine, for as long as nobody needs the room.
+void keep_prefix(Session& s) {
+  const lamina::Session& session = s.session;
+  const auto whole = static_cast<size_t>(session.n_cached() / kPageSize);
+  if (whole == 0 || session.n_evicted() > 0) return;
+  s.engine->engine->prefix_cache().insert(session.tokens().first(whole * kPageSize),
+                                          session.pages().first(whole));
+}
+
+// How much of `ids` set_prompt would find cached.
+size_t own_beginning(const lamina::Session& s, std::span<const int32_t> ids) {
+  const auto common = std::ranges::mismatch(s.tokens(), ids).in1 - s.tokens().begin();
+  const auto cached = static_cast<size_t>(s.n_cached() + s.n_evicted());
+  return std::min({static_cast<size_t>(common), cached, ids.size() - 1});
+}
+
+// set_prompt() that begins with the engine's pages where they reach further than the session's.
+Result<void> set_prompt(Session& s, std::span<const int32_t> ids, const AnswerOptions& answer) {
+  if (ids.empty()) return s.session.set_prompt(ids, answer);
+  keep_prefix(s);
+  const std::span<const int32_t> known =
+      s.engine->engine->prefix_cache().find(ids.first(ids.size() - 1));
+  const bool fits = ids.size() <= static_cast<size_t>(s.engine->engine->options().context);
+  const bool further = fits && known.size() * kPageSize > own_beginning(s.session, ids);
+  if (further) s.session.drop_kv();
+  LAMINA_TRY(s.session.set_prompt(ids, answer));
+  if (further) s.session.share_pages(known);
+  return {};
 }
 
 Result<void> prompt(Session& s, std::span<const int32_t> ids, std::string_view options) {
   LAMINA_ASSIGN(const auto document, parse_options(options, "options"));
-  LAMINA_ASSIGN(const AnswerOptions answer, answer_options(document->root()));
-  s.settle();
-  LAMINA_TRY(s.session.set_prompt(ids, answer));
+  LAMINA_ASSIGN(const Answer answer, answer_options(document->root()));
+  LAMINA_TRY(set_prompt(s, ids, answer.options));
   s.prompt.assign(ids.begin(), ids.end());
   s.options = options;
+  s.top_logprobs = answer.top_logprobs;
+  s.saved_positions = 0;
+  s.saved_slid = false;
   return {};
 }
 
@@ -103,10 +134,8 @@ std::string describe(const Session& s) {
   json.begin_object().member("promptTokens", static_cast<uint64_t>(s.prompt.size()));
   json.member("reusedTokens", s.session.reused_tokens());
   json.member("completionTokens", s.session.n_generated());
-  const int32_t known = static_cast<int32_t>(s.session.tokens().size());
-  json.member("cached", s.hollow ? 0 : s.session.n_cached());
-  json.member("evicted", s.hollow ? 0 : s.session.n_evicted());
-  json.member("pending", s.hollow ? known : s.session.n_pending());
+  json.member("cached", s.session.n_cached()).member("evicted", s.session.n_evicted());
+  json.member("pending", s.session.n_pending());
   json.member("finish", finish_reason_name(s.session.finish_reason()));
   return json.end_object().take();
 }
@@ -125,7 +154,7 @@ Result<void> accept_tokens(Session& s, std::span<const int32_t> tokens) {
     if (!s.session.wants_logits()) {
       return make_error(Code::kInvalidArgument, "the session expects no token");
     }
-    add_event(0, s.session.accept_token(tokens[i]));
+    add_event(0, s, s.session.accept_token(tokens[i]));
   }
   return {};
 }
@@ -149,7 +178,10 @@ LaminaSession* lamina_session_open(LaminaEngine* engine, int32_t at_limit) {
   return session ? *session : fail(session.error(), static_cast<Session*>(nullptr));
 }
 
-void lamina_session_close(LaminaSession* session) { delete session; }
+void lamina_session_close(LaminaSession* session) {
+  if (session) keep_prefix(*session);
+  delete session;
+}
 
 int32_t lamina_session_prompt(LaminaSession* session, const int32_t* ids, uint32_t n,
                               const char* options, uint32_t bytes) {
@@ -173,7 +205,7 @@ int32_t lamina_session_pages(LaminaSession* session) {
 
 int32_t lamina_session_cancel(LaminaSession* session) {
   clear_events();
-  add_event(0, session->session.cancel());
+  add_event(0, *session, session->session.cancel());
   return 1;
 }
 
@@ -183,7 +215,7 @@ int32_t lamina_session_accept(LaminaSession* session, const float* logits) {
     return fail(lamina::make_error(lamina::Code::kInvalidArgument, "the session expects no logits"), 0);
   }
   const auto vocab = static_cast<size_t>(session->engine->model->manifest.config.vocab_size);
-  add_event(0, session->session.accept({logits, vocab}));
+  add_event(0, *session, session->session.accept({logits, vocab}));
   return 1;
 }
 
@@ -205,7 +237,7 @@ int32_t lamina_session_look_ahead(LaminaSession* session, int32_t most) {
 }
 
 int32_t lamina_session_choice(LaminaSession* session, uint32_t n) {
-  if (session->prompt.empty()) return 0;
+  if (session->prompt.empty() || session->session.keeps_logits()) return 0;
   const auto choice = session->session.sampler().choice();
   if (!choice) return 0;
   results().floats.resize(n);

@@ -6,10 +6,11 @@ import type { Engine } from './engine.ts';
 import type { Native } from './native.ts';
 import { FINISH_REASONS } from './types.ts';
 import type {
-  AnswerOptions, Batch, ChatMessage, Prompt, SavedSession, TokenChoice, TokenEvent, Usage,
+  AnswerOptions, Batch, ChatMessage, Logprob, Prompt, SavedSession, TokenChoice, TokenEvent, Usage,
 } from './types.ts';
 
-const EVENT_WORDS = 5;
+const EVENT_WORDS = 7;
+const LOGPROB_WORDS = 4;
 const BATCH_WORDS = 9;
 
 /** The events of the last call, with the index of the session that each belongs to. */
@@ -18,14 +19,28 @@ export function readEvents(native: Native): { session: number; event: TokenEvent
   const words = native.int32(native.address('lamina_events'), n * EVENT_WORDS);
   const out: { session: number; event: TokenEvent }[] = [];
   for (let at = 0; at < words.length; at += EVENT_WORDS) {
-    const [session, token, finish, text, bytes] = words.subarray(at, at + EVENT_WORDS) as unknown as
-      [number, number, number, number, number];
-    const event = {
-      token, text: native.decode(text >>> 0, bytes), finish: FINISH_REASONS[finish] ?? 'none',
+    const [session, token, finish, text, bytes, logprobs, count] =
+      words.subarray(at, at + EVENT_WORDS);
+    const event: TokenEvent = {
+      token: token!, text: native.decode(text! >>> 0, bytes!),
+      finish: FINISH_REASONS[finish!] ?? 'none',
     };
-    out.push({ session, event });
+    const [own, ...top] = readLogprobs(native, logprobs! >>> 0, count!);
+    if (own) event.logprobs = { ...own, top };
+    out.push({ session: session!, event });
   }
   return out;
+}
+
+function readLogprobs(native: Native, address: number, count: number): Logprob[] {
+  const words = native.int32(address, count * LOGPROB_WORDS);
+  const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
+  return Array.from({ length: count }, (_, i) => {
+    const at = i * LOGPROB_WORDS;
+    const bytes = native.bytes(words[at + 2]! >>> 0, words[at + 3]!).slice();
+    const text = new TextDecoder().decode(bytes);
+    return { token: words[at]!, logprob: floats[at + 1]!, text, bytes: Array.from(bytes) };
+  });
 }
 
 /** The last batch: views of the module's memory. */
@@ -71,8 +86,8 @@ export class Session {
   }
 
   /**
-   * Makes the context equal the prompt, keeping what is cached of its beginning, and begins an
-   * answer. Throws `context_exceeded`, `invalid_argument`, `unsupported` (messages without a chat
+   * Makes the context equal the prompt, keeping what is cached of its beginning, from here or from
+   * earlier sessions of the engine, and begins an answer. Throws `context_exceeded`, `invalid_argument`, `unsupported` (messages without a chat
    * template). Returns the prompt's ids.
    */
   setPrompt(prompt: Prompt, options: AnswerOptions = {}): Int32Array {

@@ -29,7 +29,10 @@ function startWorker(url: URL | undefined, onMessage: OnMessage): AnyWorker {
     ? new Worker(new URL('./thread.js', import.meta.url), { type: 'module' })
     : new Worker(url, { type: 'module' });
   worker.onmessage = (event) => onMessage(event.data);
-  worker.onerror = (event) => onMessage({ error: event.message || 'the worker did not load' });
+  worker.onerror = (event) => {
+    event.preventDefault(); // handled: not an error of this worker too
+    onMessage({ error: event.message || 'the worker did not load' });
+  };
   return worker;
 }
 

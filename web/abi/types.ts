@@ -15,6 +15,22 @@ export interface TokenEvent {
   /** Whole code points; empty while text is held back. */
   text: string;
   finish: FinishReason;
+  /** Where topLogprobs was asked for. */
+  logprobs?: TokenLogprob;
+}
+
+export interface Logprob {
+  token: number;
+  /** Natural, before biases and penalties; at least -9999. */
+  logprob: number;
+  /** Of `bytes`, which may be a part of a code point. */
+  text: string;
+  bytes: number[];
+}
+
+/** The chosen token's, with the likeliest ones. */
+export interface TokenLogprob extends Logprob {
+  top: Logprob[];
 }
 
 export interface ChatMessage {
@@ -43,6 +59,8 @@ export interface AnswerOptions {
   /** -1: until something else ends the answer. */
   maxTokens?: number;
   ignoreEos?: boolean;
+  /** Each token's logprob with so many of the likeliest, 0 to 20; -1: none. */
+  topLogprobs?: number;
 }
 
 export interface EngineOptions {

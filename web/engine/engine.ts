@@ -4,8 +4,11 @@
 
 import { Answer } from './answer.ts';
 import { LaminaError, throwIfAborted } from './errors.ts';
+import { generateChoices, type ChoiceEvent } from './choices.ts';
 import { CHAT_SHAPE, gatherAnswer, newHead, streamAnswer, TEXT_SHAPE } from './openai_answer.ts';
-import { readChatRequest, readCompletionRequest, wantsUsage } from './openai_request.ts';
+import {
+  readChatRequest, readChoices, readCompletionRequest, wantsUsage,
+} from './openai_request.ts';
 import type {
   ChatCompletion, ChatCompletionChunk, ChatRequest, ChatRequestStreaming, ChatRequestWhole,
   CompletionRequest, CompletionRequestStreaming, CompletionRequestWhole, TextCompletion,
@@ -44,12 +47,13 @@ export class ChatCompletions {
     options: CallOptions = {},
   ): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
     const request = readChatRequest(r);
-    const includeUsage = wantsUsage(r);
+    const n = readChoices(r);
+    const shown = { usage: wantsUsage(r), logprobs: request.topLogprobs !== undefined };
     throwIfAborted(options.signal);
     const head = newHead(true, this.engine.info.model);
-    const events = this.engine.generate(request, options.signal);
-    if (r.stream) return streamAnswer(events, head, CHAT_SHAPE, includeUsage);
-    return unlessCancelled(gatherAnswer(events, head, CHAT_SHAPE), options.signal);
+    const events = this.engine.generateChoices(request, n, options.signal);
+    if (r.stream) return streamAnswer(events, head, CHAT_SHAPE, shown);
+    return unlessCancelled(gatherAnswer(events, head, CHAT_SHAPE, shown), options.signal);
   }
 }
 
@@ -72,12 +76,13 @@ export class Completions {
     options: CallOptions = {},
   ): Promise<AsyncIterable<TextCompletionChunk> | TextCompletion> {
     const request = readCompletionRequest(r);
-    const includeUsage = wantsUsage(r);
+    const n = readChoices(r);
+    const shown = { usage: wantsUsage(r), logprobs: request.topLogprobs !== undefined };
     throwIfAborted(options.signal);
     const head = newHead(false, this.engine.info.model);
-    const events = this.engine.generate(request, options.signal);
-    if (r.stream) return streamAnswer(events, head, TEXT_SHAPE, includeUsage);
-    return unlessCancelled(gatherAnswer(events, head, TEXT_SHAPE), options.signal);
+    const events = this.engine.generateChoices(request, n, options.signal);
+    if (r.stream) return streamAnswer(events, head, TEXT_SHAPE, shown);
+    return unlessCancelled(gatherAnswer(events, head, TEXT_SHAPE, shown), options.signal);
   }
 }
 
@@ -156,7 +161,15 @@ export class Engine implements AsyncDisposable {
     return this.close();
   }
 
-  /** The events of one answer, whoever computes it. The calls in OpenAI's shape are made of this. */
+  /** The events of `n` answers. The calls in OpenAI's shape are made of this. */
+  generateChoices(
+    request: GenerateRequest, n: number, signal?: AbortSignal,
+  ): AsyncGenerator<ChoiceEvent, void, void> {
+    this.check();
+    return generateChoices((one, stop) => this.generate(one, stop), request, n, signal);
+  }
+
+  /** The events of one answer, whoever computes it. */
   async *generate(
     request: GenerateRequest,
     signal?: AbortSignal,
@@ -195,7 +208,7 @@ export class Engine implements AsyncDisposable {
         if (event.kind === 'started') {
           if (answer.started(event)) yield event;
         } else if (event.kind === 'notice') {
-          this.notice({ text: event.text });
+          this.notice({ kind: 'daemon', text: event.text });
         } else if (event.kind === 'token' && event.tokens.length === 0 && isMoving()) {
           leg.held += event.text; // flushed by the cancel; the next engine has it still
         } else if (event.kind === 'token') {
@@ -228,7 +241,8 @@ export class Engine implements AsyncDisposable {
   // True when the answer can go on: a worker that ended is started again, once per answer.
   private async recovered(from: Transport, error: LaminaError, failures: number): Promise<boolean> {
     if (error.code !== 'worker_lost' || failures > 1 || this.disposed) return false;
-    this.notice({ text: 'the engine ended unexpectedly and is started again', cause: error });
+    const text = 'the engine ended unexpectedly and is started again';
+    this.notice({ kind: 'worker_restarted', text, cause: error });
     if (this.transport !== from) return true;
     this.reopening ??= this.reopen(from).finally(() => {
       this.reopening = undefined;
@@ -269,7 +283,8 @@ export class Engine implements AsyncDisposable {
       await old.close();
     };
     gone().catch((thrown) => {
-      this.notice({ text: 'an engine could not be closed', cause: LaminaError.from(thrown) });
+      const text = 'an engine could not be closed';
+      this.notice({ kind: 'leftover', text, cause: LaminaError.from(thrown) });
     });
   }
 

@@ -29,6 +29,7 @@ export const WEB_CODES = [
   'unauthorized', // the daemon refuses the token
   'protocol', // the other side says what lamina.v1 does not allow
   'closed', // the engine was disposed
+  'timeout', // nothing came in the time that was given
 ] as const;
 
 export type LaminaErrorCode = (typeof CORE_CODES)[number] | (typeof WEB_CODES)[number];
@@ -37,6 +38,7 @@ const KNOWN = new Set<string>([...CORE_CODES, ...WEB_CODES]);
 // A second try may well work, without the caller changing anything.
 const RECOVERABLE = new Set<string>([
   'queue_full', 'draining', 'offline', 'io', 'device', 'worker_lost', 'connection_lost', 'integrity',
+  'timeout',
 ]);
 
 /** What crosses a worker's border in place of a LaminaError. */

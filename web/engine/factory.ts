@@ -10,7 +10,7 @@ import type { EngineKind, EngineOptions, ModelPlan } from './types.ts';
 
 /**
  * Makes an engine that can answer. Nothing is left behind when it throws.
- * Errors: `invalid_argument`, `cancelled`; of the daemon `unauthorized`, `connection_lost`,
+ * Errors: `invalid_argument`, `cancelled`, `timeout`; of the daemon `unauthorized`, `connection_lost`,
  * `not_found`; of a model in the browser `integrity`, `invalid_model`, `io`, `resource_exhausted`
  * with the plan's numbers, `unsupported`.
  */
@@ -22,7 +22,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     throw new LaminaError('invalid_argument', what);
   }
   const { kind, why } = await choose(wanted, options);
-  const open = (next: EngineKind) => openTransport(next, { ...options, signal: undefined });
+  const later = { ...options, signal: undefined, onPlan: undefined };
+  const open = (next: EngineKind) => openTransport(next, later);
   const transport = await openTransport(kind, options);
   const plan = transport instanceof LocalTransport ? transport.plan : undefined;
   const onNotice = options.onNotice ?? (() => {});
@@ -58,7 +59,9 @@ async function openTransport(kind: 'auto' | EngineKind, options: Given): Promise
 }
 
 function localSetup(kind: 'auto' | EngineKind, given: Given): LocalSetup {
-  const { model, threads, contextSize, memoryBudget, trust, headers, assets } = given;
+  const {
+    model, threads, contextSize, memoryBudget, trust, headers, storage, assets, startTimeout,
+  } = given;
   if (model === undefined) {
     throw new LaminaError('invalid_argument', "'model' is needed: the address of a model folder");
   }
@@ -69,12 +72,15 @@ function localSetup(kind: 'auto' | EngineKind, given: Given): LocalSetup {
   whole('threads', threads, 1);
   whole('contextSize', contextSize, 128);
   whole('memoryBudget', memoryBudget, 1);
+  whole('startTimeout', startTimeout, 1);
   const engine = kind === 'daemon' ? 'auto' : kind;
   return {
     options: {
-      model: manifestUrl(model), engine, threads, contextSize, memoryBudget, trust, headers,
+      model: manifestUrl(model), engine, threads, contextSize, memoryBudget, trust, headers, storage,
     },
     assets: assets === undefined ? undefined : folder(assets),
+    onPlan: given.onPlan,
+    startTimeout,
     onProgress: given.onProgress,
     onNotice: given.onNotice,
     signal: given.signal,

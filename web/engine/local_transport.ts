@@ -13,6 +13,9 @@ export interface LocalSetup {
   options: LocalOptions;
   /** Absolute, with a slash at its end. */
   assets?: string | undefined;
+  onPlan?: ((plan: ModelPlan) => unknown) | undefined;
+  /** Milliseconds without progress. */
+  startTimeout?: number | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
   onNotice?: ((notice: Notice) => void) | undefined;
   signal?: AbortSignal | undefined;
@@ -41,14 +44,17 @@ export class LocalTransport implements Transport {
   /** Starts a worker and opens the model in it. Errors: as createEngine(). */
   static async open(setup: LocalSetup): Promise<LocalTransport> {
     throwIfAborted(setup.signal);
+    const patience = new Patience(setup.startTimeout);
     const transport = new LocalTransport(setup);
     try {
-      await transport.load();
+      await Promise.race([transport.load(patience), patience.over]);
       return transport;
     } catch (thrown) {
       await transport.close();
       throwIfAborted(setup.signal);
       throw thrown;
+    } finally {
+      patience.end();
     }
   }
 
@@ -56,8 +62,7 @@ export class LocalTransport implements Transport {
   static async planModel(setup: LocalSetup): Promise<ModelPlan> {
     const transport = new LocalTransport(setup);
     try {
-      const { options, assets, signal } = setup;
-      return await transport.rpc.call('plan', { options, assets }, signal);
+      return await transport.openModel();
     } finally {
       await transport.close();
     }
@@ -93,24 +98,34 @@ export class LocalTransport implements Transport {
     this.rpc.end(new LaminaError('closed', 'this engine was disposed'));
   }
 
-  private async load(): Promise<void> {
-    const { options, assets, onProgress, signal } = this.setup;
-    await this.watch();
-    for await (const event of this.rpc.stream('open', { options, assets }, signal)) {
-      if (event.kind === 'progress') {
-        onProgress?.(event.progress);
-      } else {
-        this.kind = event.info.engine;
-        this.plan = event.plan;
-      }
-    }
+  private async openModel(): Promise<ModelPlan> {
+    const { options, assets, signal } = this.setup;
     this.hearNotices().catch(() => {}); // ends with the worker
+    return this.rpc.call('open', { options, assets }, signal);
+  }
+
+  private async load(patience: Patience): Promise<void> {
+    const { onPlan, onProgress, signal } = this.setup;
+    await this.watch();
+    onProgress?.({ stage: 'plan', loaded: 0, total: 1, rate: 0 });
+    const plan = this.plan = await this.openModel();
+    patience.end(); // the user may think about it
+    if (onPlan && (await onPlan(plan)) === false) {
+      throw new LaminaError('cancelled', 'onPlan has refused the plan');
+    }
+    if (plan.downloadBytes > 0) askToKeep().catch(() => {});
+    patience.begin();
+    for await (const progress of this.rpc.stream('start', null, signal)) {
+      patience.begin();
+      onProgress?.(progress);
+    }
+    await this.info();
     onProgress?.({ stage: 'ready', loaded: 1, total: 1, rate: 0 });
   }
 
   private async hearNotices(): Promise<void> {
-    for await (const { text, cause } of this.rpc.stream('notices', null)) {
-      this.setup.onNotice?.(cause ? { text, cause: LaminaError.fromRecord(cause) } : { text });
+    for await (const { cause, ...notice } of this.rpc.stream('notices', null)) {
+      this.setup.onNotice?.(cause ? { ...notice, cause: LaminaError.fromRecord(cause) } : notice);
     }
   }
 
@@ -127,5 +142,41 @@ export class LocalTransport implements Transport {
     if (this.closed) return;
     this.worker.terminate();
     this.rpc.end(new LaminaError('worker_lost', `the engine's worker ended: ${why}`));
+  }
+}
+
+// A download is worth keeping when the disk fills up. Only pages may ask; no answer is fine.
+async function askToKeep(): Promise<void> {
+  const { storage } = navigator;
+  if (storage && !(await storage.persisted?.())) await storage.persist?.();
+}
+
+/** Runs out where nothing happens for so long. */
+class Patience {
+  /** Never resolves; rejects with `timeout`. */
+  readonly over: Promise<never>;
+  private readonly ms: number | undefined;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private give: (error: LaminaError) => void = () => {};
+
+  constructor(ms: number | undefined) {
+    this.ms = ms;
+    this.over = new Promise((_, reject) => {
+      this.give = reject;
+    });
+    this.over.catch(() => {});
+    this.begin();
+  }
+
+  /** From now on. */
+  begin(): void {
+    this.end();
+    if (this.ms === undefined) return;
+    const what = `the engine made no progress for ${this.ms} ms`;
+    this.timer = setTimeout(() => this.give(new LaminaError('timeout', what)), this.ms);
+  }
+
+  end(): void {
+    clearTimeout(this.timer);
   }
 }

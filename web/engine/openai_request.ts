@@ -9,6 +9,8 @@ import type { GenerateRequest, Message, Prompt, Sampling } from './transport.ts'
 
 const MAX_INT = 2147483647;
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
+const MOST_CHOICES = 128;
+const MOST_LOGPROBS = 20;
 const COMPLETION_TOKENS = 16; // OpenAI's default of /v1/completions
 
 function refuse(field: string, what: string): never {
@@ -106,10 +108,6 @@ function readCommon(r: SamplingRequest, prompt: Prompt, maxTokens: number | unde
   if (format && format.type !== 'text') {
     refuse('response_format.type', 'must be text: answers of a given form cannot be had yet');
   }
-  if ((integer(r, 'n', 1, MAX_INT) ?? 1) !== 1) refuse('n', 'must be 1: ask several times');
-  if (flag(r, 'logprobs') || number(r, 'top_logprobs', 0, 20) !== undefined) {
-    refuse('logprobs', 'cannot be had here yet: leave it out, or use the daemon\'s HTTP API');
-  }
   const request: GenerateRequest = {
     prompt,
     sampling: readSampling(r),
@@ -156,7 +154,12 @@ export function readChatRequest(request: ChatRequest): GenerateRequest {
     integer(request, 'max_completion_tokens', 1, MAX_INT) ??
     integer(request, 'max_tokens', 1, MAX_INT);
   const messages = readMessages(request.messages);
-  return readCommon(request, { kind: 'messages', messages }, maxTokens);
+  const read = readCommon(request, { kind: 'messages', messages }, maxTokens);
+  const logprobs = flag(request, 'logprobs');
+  const top = integer(request, 'top_logprobs', 0, MOST_LOGPROBS);
+  if (top !== undefined && !logprobs) refuse('top_logprobs', 'needs "logprobs": true');
+  if (logprobs) read.topLogprobs = top ?? 0;
+  return read;
 }
 
 function readPrompt(prompt: unknown): Prompt {
@@ -175,7 +178,15 @@ function readPrompt(prompt: unknown): Prompt {
 /** Errors: `invalid_argument` that names the field. */
 export function readCompletionRequest(request: CompletionRequest): GenerateRequest {
   const maxTokens = integer(request, 'max_tokens', 1, MAX_INT) ?? COMPLETION_TOKENS;
-  return readCommon(request, readPrompt(request.prompt), maxTokens);
+  const read = readCommon(request, readPrompt(request.prompt), maxTokens);
+  const top = integer(request, 'logprobs', 0, MOST_LOGPROBS);
+  if (top !== undefined) read.topLogprobs = top;
+  return read;
+}
+
+/** How many answers are wanted. Errors: `invalid_argument`. */
+export function readChoices(request: ChatRequest | CompletionRequest): number {
+  return integer(request, 'n', 1, MOST_CHOICES) ?? 1;
 }
 
 /** Whether the last chunk of a stream tells the usage. */

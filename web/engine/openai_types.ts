@@ -41,7 +41,8 @@ export interface SamplingRequest {
   ignore_eos?: boolean | null;
   /** Ignored: an engine has one model. */
   model?: string | null;
-  n?: 1 | null;
+  /** Answers, 1 to 128; they take turns in the browser. Default 1. */
+  n?: number | null;
   user?: string | null;
 }
 
@@ -53,6 +54,10 @@ interface StreamOptions {
 interface ChatBase extends SamplingRequest {
   messages: ChatMessage[];
   max_completion_tokens?: number | null;
+  /** Each token's log probability. */
+  logprobs?: boolean | null;
+  /** With it those of the likeliest tokens, up to 20. */
+  top_logprobs?: number | null;
 }
 
 export interface ChatRequestStreaming extends ChatBase {
@@ -69,6 +74,8 @@ export type ChatRequest = ChatRequestStreaming | ChatRequestWhole;
 interface CompletionBase extends SamplingRequest {
   /** Text, completed as it stands, or token ids. */
   prompt: string | number[];
+  /** Each token's log probability, with those of the likeliest, up to 20. */
+  logprobs?: number | null;
 }
 
 export interface CompletionRequestStreaming extends CompletionBase {
@@ -81,6 +88,34 @@ export interface CompletionRequestWhole extends CompletionBase {
 }
 
 export type CompletionRequest = CompletionRequestStreaming | CompletionRequestWhole;
+
+/** Of logits as they were before biases and penalties; natural, at least -9999. */
+export interface ChatLogprob {
+  /** Text; of a part of a code point U+FFFD. */
+  token: string;
+  logprob: number;
+  /** UTF-8. */
+  bytes: number[];
+}
+
+export interface ChatTokenLogprob extends ChatLogprob {
+  top_logprobs: ChatLogprob[];
+}
+
+export interface ChatLogprobs {
+  content: ChatTokenLogprob[];
+  refusal: null;
+}
+
+/** One entry a token in each. */
+export interface TextLogprobs {
+  tokens: string[];
+  token_logprobs: number[];
+  /** By text; of two tokens with the same, the likelier. */
+  top_logprobs: Record<string, number>[];
+  /** Where the token begins in the answer, in UTF-16 units. */
+  text_offset: number[];
+}
 
 /** `stop`: the model ended its turn, a stop string came, or the answer was cancelled. */
 export type OpenAiFinish = 'stop' | 'length';
@@ -113,7 +148,7 @@ export interface ChatCompletion {
   choices: {
     index: number;
     message: { role: 'assistant'; content: string; refusal: null };
-    logprobs: null;
+    logprobs: ChatLogprobs | null;
     finish_reason: OpenAiFinish;
   }[];
   usage: CompletionUsage;
@@ -127,7 +162,7 @@ export interface ChatCompletionChunk {
   choices: {
     index: number;
     delta: { role?: 'assistant'; content?: string };
-    logprobs: null;
+    logprobs: ChatLogprobs | null;
     finish_reason: OpenAiFinish | null;
   }[];
   usage?: CompletionUsage | null;
@@ -138,7 +173,12 @@ export interface TextCompletion {
   object: 'text_completion';
   created: number;
   model: string;
-  choices: { index: number; text: string; logprobs: null; finish_reason: OpenAiFinish }[];
+  choices: {
+    index: number;
+    text: string;
+    logprobs: TextLogprobs | null;
+    finish_reason: OpenAiFinish;
+  }[];
   usage: CompletionUsage;
 }
 
@@ -147,6 +187,11 @@ export interface TextCompletionChunk {
   object: 'text_completion';
   created: number;
   model: string;
-  choices: { index: number; text: string; logprobs: null; finish_reason: OpenAiFinish | null }[];
+  choices: {
+    index: number;
+    text: string;
+    logprobs: TextLogprobs | null;
+    finish_reason: OpenAiFinish | null;
+  }[];
   usage?: CompletionUsage | null;
 }

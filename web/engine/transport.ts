@@ -36,6 +36,8 @@ export interface GenerateRequest {
   /** Absent: until something else ends it. */
   maxTokens?: number;
   ignoreEos: boolean;
+  /** Each token's logprob, with so many of the likeliest; absent: none. */
+  topLogprobs?: number;
   /** The answer was begun elsewhere: only its rest is told. */
   begun?: Begun;
 }
@@ -45,6 +47,20 @@ export interface Begun {
   /** Of the answer, whose text was told already but for `held`. */
   tokens: number[];
   held: string;
+}
+
+export interface Logprob {
+  token: number;
+  /** Natural, of the logits as they were before biases and penalties; at least -9999. */
+  logprob: number;
+  /** Of `bytes`, which may be a part of a code point. */
+  text: string;
+  bytes: number[];
+}
+
+/** The chosen token's, with the likeliest ones. */
+export interface TokenLogprob extends Logprob {
+  top: Logprob[];
 }
 
 export type Finish = 'eos' | 'stop' | 'length' | 'context' | 'cancelled';
@@ -61,7 +77,7 @@ export interface Usage {
  */
 export type GenerationEvent =
   | { kind: 'started'; promptTokens: number; cachedTokens: number }
-  | { kind: 'token'; text: string; tokens: number[] }
+  | { kind: 'token'; text: string; tokens: number[]; logprobs?: TokenLogprob[] }
   | { kind: 'notice'; text: string }
   | { kind: 'done'; finish: Finish; usage: Usage };
 

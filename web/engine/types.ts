@@ -28,9 +28,31 @@ export interface Progress {
   files?: readonly FileProgress[];
 }
 
-/** Something changed that a user should see: a fallback, a lost device, a reconnect. */
+/** What a notice is about. */
+export type NoticeKind =
+  | 'fallback'          // WebGPU cannot go on: WebAssembly does
+  | 'device_lost'       // the GPU was lost, and another device goes on
+  | 'worker_restarted'  // the engine's worker ended, and another one goes on
+  | 'hint'              // what would make it faster: COOP and COEP for threads, relaxed SIMD
+  | 'offline'           // the server cannot be reached: the stored model is used
+  | 'evicted'           // another model was removed from the store to make room
+  | 'not_stored'        // there is no room: the model runs from memory and is fetched again next time
+  | 'repaired'          // stored bytes were wrong: they are fetched again
+  | 'replayed'          // the server gives an older manifest than before
+  | 'storage_denied'    // nothing can be stored on this page
+  | 'superseded'        // an older version of the model was removed from the store
+  | 'reconnecting'      // the daemon is away
+  | 'reconnected'
+  | 'daemon'            // what the daemon tells: it lost a device, or changed its backend
+  | 'leftover';         // an engine that was left could not be closed
+
+/** Something happened that a user should see; nothing failed. */
 export interface Notice {
+  kind: NoticeKind;
+  /** A sentence for people. */
   text: string;
+  /** Of the store: the file or model. */
+  file?: string;
   /** What made it so. */
   cause?: LaminaError;
 }
@@ -80,6 +102,26 @@ export interface EngineInfo {
   hints: string[];
 }
 
+/** Of models in the browser. */
+export interface StorageOptions {
+  /** Default auto: the private file system, else IndexedDB, else memory. */
+  backend?: 'auto' | 'opfs' | 'indexeddb' | 'memory';
+  /** Hash stored files at every load (default), or only when they are stored. */
+  verify?: 'always' | 'once';
+  /** May other models go, least recently used first, when there is no room? Default auto. */
+  evict?: 'auto' | 'never';
+  /** Without room: go on from memory (default), or fail with `quota_exceeded`. */
+  onQuota?: 'memory' | 'fail';
+  /** Failures of a download in a row, without progress between them, before giving up; default 5. */
+  retries?: number;
+  /** Milliseconds before the first repetition, doubled each time; default 250. */
+  backoffMs?: number;
+  /** Milliseconds without a byte after which a request is made anew; default 30,000. */
+  stallMs?: number;
+  /** Milliseconds to wait for a lost network before `offline`; default 30,000. */
+  waitOnlineMs?: number;
+}
+
 /** Which signers are believed; absent: hashes are checked, signatures are not needed. */
 export type Trust = TrustPolicy;
 
@@ -104,6 +146,17 @@ export interface EngineOptions {
   trust?: Trust;
   /** Sent with every request for the model's files: a bearer token, for example. */
   headers?: Readonly<Record<string, string>>;
+  storage?: StorageOptions;
+  /**
+   * Told what the model takes here, before any of its weights are downloaded. The answer false (or a
+   * promise of it) ends createEngine() with `cancelled`.
+   */
+  onPlan?: (plan: ModelPlan) => unknown;
+  /**
+   * Milliseconds without any progress after which createEngine() gives up with `timeout`; the time
+   * that onPlan takes does not count. Default: no limit.
+   */
+  startTimeout?: number;
   onProgress?: (progress: Progress) => void;
   onNotice?: (notice: Notice) => void;
   /** Ends createEngine(); not the engine that it made. */

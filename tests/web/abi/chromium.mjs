@@ -37,35 +37,43 @@ export async function serve(mounts, { isolated = true } = {}) {
   return { url: `http://127.0.0.1:${server.address().port}`, close };
 }
 
-async function inBrowser(url, log, use) {
+export function launch() {
   const { chromium } = createRequire(join(root, 'web/package.json'))('playwright-core');
-  const browser = await chromium.launch({
+  return chromium.launch({
     executablePath: CHROMIUM,
     args: ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync'],
   });
+}
+
+// In a page of `shared`, or of a browser of its own.
+async function onPage(url, log, shared, use) {
+  const browser = shared ?? await launch();
   try {
     const page = await browser.newPage();
     page.on('console', (message) => log(message.text()));
     await page.goto(url);
-    return await use(page);
+    const got = await use(page);
+    await page.close();
+    return got;
   } finally {
-    await browser.close();
+    if (!shared) await browser.close();
   }
 }
 
 /** What `run(task)` of the module `script` (a path under `url`) gives in a page at `url`. */
 export function inPage(url, script, task, log = () => {}) {
-  return inBrowser(url, log, (page) => page.evaluate(
+  return onPage(url, log, undefined, (page) => page.evaluate(
     async ([path, message]) => (await import(path)).run(message), [script, task]));
 }
 
 /**
  * Runs `script` (a path under `url`, a module) in a dedicated worker of a page at `url`: sends it
  * `task`, gives what it answers by postMessage({done}) or throws {error}; {log} lines go to `log`.
+ * `browser`: one of launch() that is there already.
  */
-export function inWorker(url, script, task, log = () => {}) {
-  return inBrowser(url, log, (page) => page.evaluate(([path, message]) => new Promise((resolve, reject) => {
+export function inWorker(url, script, task, log = () => {}, browser = undefined) {
+  return onPage(url, log, browser, (page) => page.evaluate(([path, message]) => new Promise((resolve, reject) => {
     const worker = new Worker(path, { type: 'module' });
     worker.onerror = (e) => reject(new Error(`${e.message} ${e.filename}:${e.lineno}`));
     worker.onmessage = ({ data }) => {

@@ -22,11 +22,11 @@ fi
 modules=${LAMINA_MODULES:-$SOURCE/build/wasm}
 if [ ! -f "$modules/lamina-simd128-single.wasm" ]; then
   echo "skipped: no modules in $modules: cmake --workflow --preset wasm makes them"
-  exit 0
+  exit 77
 fi
 if [ -z "${CHROMIUM:-}" ]; then
   echo "skipped: no Chromium here"
-  exit 0
+  exit 77
 fi
 export PACKAGE=$work/package
 node "$SOURCE/web/engine/build.mjs" "$modules" "$PACKAGE"

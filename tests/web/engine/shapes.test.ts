@@ -4,14 +4,17 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test } from 'node:test';
 import { AsyncQueue } from '../../../web/engine/async_queue.ts';
+import { generateChoices, type ChoiceEvent } from '../../../web/engine/choices.ts';
 import { parseFrame } from '../../../web/engine/daemon/frames.ts';
 import { CORE_CODES, LaminaError } from '../../../web/engine/errors.ts';
 import {
   CHAT_SHAPE, gatherAnswer, newHead, streamAnswer, TEXT_SHAPE,
 } from '../../../web/engine/openai_answer.ts';
-import { readChatRequest, readCompletionRequest } from '../../../web/engine/openai_request.ts';
+import {
+  readChatRequest, readChoices, readCompletionRequest,
+} from '../../../web/engine/openai_request.ts';
 import { StopSeam } from '../../../web/engine/stop_seam.ts';
-import type { GenerationEvent } from '../../../web/engine/transport.ts';
+import type { GenerateRequest, GenerationEvent, TokenLogprob } from '../../../web/engine/transport.ts';
 import { SOURCE } from './support.ts';
 
 const schema = JSON.parse(fs.readFileSync(`${SOURCE}/protocol/lamina.v1.schema.json`, 'utf8'));
@@ -103,9 +106,10 @@ test('what is wrong is refused by name', () => {
     [{ temperature: NaN }, /temperature/], [{ top_k: 1.5 }, /top_k/], [{ top_p: -1 }, /top_p/],
     [{ max_tokens: 0 }, /max_tokens/], [{ stop: [''] }, /stop/], [{ stop: Array(17).fill('a') }, /stop/],
     [{ stop: 5 }, /stop/], [{ logit_bias: { x: 1 } }, /logit_bias/],
-    [{ logit_bias: { 1: 101 } }, /logit_bias/], [{ n: 2 }, /'n'/], [{ tools: [{}] }, /tools/],
+    [{ logit_bias: { 1: 101 } }, /logit_bias/], [{ tools: [{}] }, /tools/],
     [{ response_format: { type: 'json_object' } }, /response_format/], [{ seed: 0.5 }, /seed/],
-    [{ ignore_eos: 1 }, /ignore_eos/], [{ logprobs: true }, /logprobs/],
+    [{ ignore_eos: 1 }, /ignore_eos/], [{ logprobs: 3 }, /logprobs/],
+    [{ logprobs: true, top_logprobs: 21 }, /top_logprobs/], [{ top_logprobs: 1 }, /top_logprobs/],
     [{ messages: [] }, /messages/], [{ messages: 'x' }, /messages/],
     [{ messages: [{ role: 'king', content: '' }] }, /messages\[0\]\.role/],
     [{ messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, /messages\[0\]\.content/],
@@ -114,15 +118,19 @@ test('what is wrong is refused by name', () => {
     const request = { messages: [{ role: 'user', content: 'x' }], ...fields };
     assert.throws(() => readChatRequest(request as never), { code: 'invalid_argument', message });
   }
+  for (const n of [0, 129, 1.5, '2']) {
+    assert.throws(() => readChoices({ prompt: 'x', n } as never), { message: /'n'/ });
+  }
   for (const prompt of [[], [-1], [1.5], 5, undefined]) {
     assert.throws(() => readCompletionRequest({ prompt } as never), { message: /prompt/ });
   }
 });
 
-async function* events(...list: GenerationEvent[]) {
-  yield* list;
+async function* events(index: number, ...list: GenerationEvent[]) {
+  for (const event of list) yield { index, event };
 }
-const answer = (): AsyncIterable<GenerationEvent> => events(
+const answer = (index = 0): AsyncGenerator<ChoiceEvent> => events(
+  index,
   { kind: 'started', promptTokens: 3, cachedTokens: 1 },
   { kind: 'token', text: 'a', tokens: [1] },
   { kind: 'token', text: '', tokens: [2] },
@@ -130,10 +138,12 @@ const answer = (): AsyncIterable<GenerationEvent> => events(
   { kind: 'done', finish: 'context', usage: { promptTokens: 3, cachedTokens: 1, completionTokens: 3 } },
 );
 
+const plain = { usage: true, logprobs: false };
+
 test('answers have the shapes of OpenAI\'s', async () => {
   const head = newHead(true, 'm');
   assert.match(head.id, /^chatcmpl-[0-9a-f]{24}$/);
-  const chunks = await Array.fromAsync(streamAnswer(answer(), head, CHAT_SHAPE, true));
+  const chunks = await Array.fromAsync(streamAnswer(answer(), head, CHAT_SHAPE, plain));
   assert.deepEqual(chunks.map((c) => c.choices[0]?.delta), [
     { role: 'assistant', content: 'a' }, { content: 'b' }, {}, undefined,
   ]);
@@ -141,11 +151,82 @@ test('answers have the shapes of OpenAI\'s', async () => {
   assert.deepEqual(chunks.slice(0, 3).map((c) => c.usage), [null, null, null]);
   assert.equal(chunks.at(-1)?.usage?.total_tokens, 6);
   assert.equal(chunks.at(-1)?.usage?.prompt_tokens_details.cached_tokens, 1);
-  const whole = await gatherAnswer(answer(), head, CHAT_SHAPE);
+  const whole = await gatherAnswer(answer(), head, CHAT_SHAPE, plain);
   assert.deepEqual(whole.choices[0]?.message, { role: 'assistant', content: 'ab', refusal: null });
-  const text = await gatherAnswer(answer(), newHead(false, 'm'), TEXT_SHAPE);
+  const text = await gatherAnswer(answer(), newHead(false, 'm'), TEXT_SHAPE, plain);
   assert.deepEqual([text.object, text.choices[0]?.text], ['text_completion', 'ab']);
   assert.match(text.id, /^cmpl-/);
+});
+
+const logprob = (token: number, text: string, value: number) =>
+  ({ token, text, logprob: value, bytes: [...new TextEncoder().encode(text)] });
+const told: TokenLogprob[] = [
+  { ...logprob(1, 'a', -0.1), top: [logprob(1, 'a', -0.1), logprob(9, 'x', -3), logprob(8, 'x', -4)] },
+  { ...logprob(2, 'bé', -0.5), top: [] },
+];
+const withLogprobs = () => events(0,
+  { kind: 'token', text: 'a', tokens: [1], logprobs: told.slice(0, 1) },
+  { kind: 'token', text: '', tokens: [2], logprobs: told.slice(1) },
+  { kind: 'token', text: 'bé', tokens: [] },
+  { kind: 'done', finish: 'length', usage: { promptTokens: 3, cachedTokens: 0, completionTokens: 2 } },
+);
+
+test('logprobs have the shapes of OpenAI\'s', async () => {
+  const shown = { usage: false, logprobs: true };
+  const head = newHead(true, 'm');
+  const chat = await gatherAnswer(withLogprobs(), head, CHAT_SHAPE, shown);
+  const entries = chat.choices[0]?.logprobs?.content;
+  assert.deepEqual(entries?.[0], {
+    token: 'a', logprob: -0.1, bytes: [97], top_logprobs: [
+      { token: 'a', logprob: -0.1, bytes: [97] }, { token: 'x', logprob: -3, bytes: [120] },
+      { token: 'x', logprob: -4, bytes: [120] },
+    ],
+  });
+  assert.deepEqual(entries?.[1]?.bytes, [98, 0xc3, 0xa9]);
+  const chunks = await Array.fromAsync(streamAnswer(withLogprobs(), head, CHAT_SHAPE, shown));
+  assert.deepEqual(chunks.map((c) => c.choices[0]?.logprobs?.content.length), [1, 1, 0, undefined]);
+  const text = await gatherAnswer(withLogprobs(), head, TEXT_SHAPE, shown);
+  assert.deepEqual(text.choices[0]?.logprobs, {
+    tokens: ['a', 'bé'], token_logprobs: [-0.1, -0.5], top_logprobs: [{ a: -0.1, x: -3 }, {}],
+    text_offset: [0, 1],
+  });
+  const silent = await gatherAnswer(withLogprobs(), head, TEXT_SHAPE, plain);
+  assert.equal(silent.choices[0]?.logprobs, null);
+});
+
+const asked: GenerateRequest = {
+  prompt: { kind: 'text', text: '' }, sampling: {}, stop: [], seed: Number.MAX_SAFE_INTEGER,
+  ignoreEos: false,
+};
+
+test('several choices: seeds of their own, told together, left together', async () => {
+  const seeds: number[] = [];
+  let [running, most, left] = [0, 0, 0];
+  async function* generate(request: GenerateRequest, signal: AbortSignal) {
+    seeds.push(request.seed);
+    most = Math.max(most, ++running);
+    try {
+      for await (const { event } of answer()) {
+        await new Promise((done) => setTimeout(done, 1));
+        if (signal.aborted) return;
+        yield event;
+      }
+    } finally {
+      --running;
+      if (signal.aborted) ++left;
+    }
+  }
+  const whole = await gatherAnswer(generateChoices(generate, asked, 20), newHead(true, 'm'), CHAT_SHAPE, plain);
+  assert.deepEqual(whole.choices.map((c) => [c.index, c.message.content]),
+    Array.from({ length: 20 }, (_, i) => [i, 'ab']));
+  assert.deepEqual([whole.usage.prompt_tokens, whole.usage.completion_tokens], [3, 60]);
+  assert.deepEqual([seeds.length, new Set(seeds).size, seeds[1], most], [20, 20, 0, 8]);
+  for await (const _ of generateChoices(generate, asked, 3)) break;
+  assert.deepEqual([running, left], [0, 3]);
+  async function* fails(): AsyncGenerator<GenerationEvent, void, void> {
+    throw new LaminaError('device', 'lost');
+  }
+  await assert.rejects(Array.fromAsync(generateChoices(fails, asked, 3)), { code: 'device' });
 });
 
 test('stop strings are found over a seam', () => {

@@ -9,6 +9,6 @@ if [ -z "${VK_DRIVER_FILES:-}" ]; then
     [ -f "$icd" ] && export VK_DRIVER_FILES=$icd && break
   done
 fi
-[ -n "${VK_DRIVER_FILES:-}" ] || { echo "skipped: no software Vulkan device (Debian: chromium, or mesa-vulkan-drivers)"; exit 0; }
+[ -n "${VK_DRIVER_FILES:-}" ] || { echo "skipped: no software Vulkan device (Debian: chromium, or mesa-vulkan-drivers)"; exit 77; }
 export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/tmp}
 exec node --no-warnings --test --test-concurrency=1 --test-force-exit --test-reporter=spec ./*.test.ts

@@ -184,7 +184,8 @@ export class DaemonTransport implements Transport {
       seed: request.seed,
       ignore_eos: request.ignoreEos,
     };
-    const { prompt, begun, maxTokens } = request;
+    const { prompt, begun, maxTokens, topLogprobs } = request;
+    if (topLogprobs !== undefined) message.logprobs = topLogprobs;
     if (maxTokens !== undefined) message.max_tokens = maxTokens - (begun?.tokens.length ?? 0);
     if (begun) message.prompt_ids = [...begun.promptIds, ...begun.tokens];
     else if (prompt.kind === 'messages') message.messages = prompt.messages;
@@ -237,8 +238,10 @@ function eventOf(frame: RequestFrame): GenerationEvent | undefined {
         promptTokens: frame.prompt_tokens,
         cachedTokens: frame.cached_tokens,
       };
-    case 'token':
-      return { kind: 'token', text: frame.text, tokens: frame.tokens };
+    case 'token': {
+      const { text, tokens, logprobs } = frame;
+      return { kind: 'token', text, tokens, ...(logprobs ? { logprobs } : {}) };
+    }
     case 'notice':
       return { kind: 'notice', text: frame.text };
     case 'done':

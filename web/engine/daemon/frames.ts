@@ -3,7 +3,7 @@
 // against them. Fields that are not known are let through: a newer daemon may say more.
 
 import { LaminaError } from '../errors.ts';
-import type { Finish, Message, Sampling } from '../transport.ts';
+import type { Finish, Message, Sampling, TokenLogprob } from '../transport.ts';
 
 export type ClientMessage =
   | { type: 'hello'; client?: string }
@@ -26,6 +26,7 @@ export interface GenerateMessage {
   seed?: number;
   max_tokens?: number;
   ignore_eos?: boolean;
+  logprobs?: number;
 }
 
 export interface ModelEntry {
@@ -102,7 +103,7 @@ export type RequestFrame = OfRequest &
         prompt_tokens: number;
         cached_tokens: number;
       }
-    | { type: 'token'; text: string; tokens: number[] }
+    | { type: 'token'; text: string; tokens: number[]; logprobs?: TokenLogprob[] }
     | { type: 'notice'; text: string }
     | {
         type: 'done';
@@ -155,6 +156,10 @@ const state = object({
   kv_pages: object({ total: count, used: count, cached: count }),
 });
 const ofRequest: Fields = { id, seq };
+const logprob: Fields = {
+  token: count, logprob: (v) => typeof v === 'number', text, bytes: list(count),
+};
+const tokenLogprob = object({ ...logprob, top: list(object(logprob)) });
 
 const FRAMES: Record<string, Fields> = {
   hello: {
@@ -167,7 +172,9 @@ const FRAMES: Record<string, Fields> = {
   },
   resumed: { session: id, requests: list(object({ id, seq: count, finished: yesNo })) },
   started: { ...ofRequest, model: text, seed: count, prompt_tokens: count, cached_tokens: count },
-  token: { ...ofRequest, text, tokens: list(count) },
+  token: {
+    ...ofRequest, text, tokens: list(count), logprobs: optional(list(tokenLogprob)),
+  },
   notice: { ...ofRequest, text },
   done: {
     ...ofRequest,

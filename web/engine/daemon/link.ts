@@ -183,14 +183,16 @@ export class DaemonLink {
     let last = cause;
     const timer = setTimeout(() => {
       told = true;
-      this.options.onNotice?.({ text: 'the daemon is away; trying again', cause: last });
+      const text = 'the daemon is away; trying again';
+      this.options.onNotice?.({ kind: 'reconnecting', text, cause: last });
     }, TELL_RECONNECT_MS);
     try {
       for (let delay = 0; this.requests.size > 0; delay = nextDelay(delay)) {
         await pause(delay, this.leaving.signal);
         try {
           await this.connect();
-          if (told) this.options.onNotice?.({ text: 'connected to the daemon again' });
+          const text = 'connected to the daemon again';
+          if (told) this.options.onNotice?.({ kind: 'reconnected', text });
           return;
         } catch (thrown) {
           last = LaminaError.from(thrown, 'connection_lost');

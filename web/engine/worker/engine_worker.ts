@@ -4,12 +4,14 @@
 import { AsyncQueue } from '../async_queue.ts';
 import { LaminaError } from '../errors.ts';
 import type { GenerateRequest, Prompt } from '../transport.ts';
-import type { Progress } from '../types.ts';
+import type { ModelPlan, Progress } from '../types.ts';
 import { setAssets } from './assets.ts';
-import { LocalHost, type LocalOptions, type OpenEvent } from './host.ts';
+import { LocalHost, type HostNotice, type LocalOptions } from './host.ts';
 import { serve, type Port } from './rpc.ts';
 
 let host: LocalHost | undefined;
+// Things to tell, for as long as the worker lives.
+const notices = new AsyncQueue<HostNotice>();
 
 function opened(): LocalHost {
   if (!host) throw new LaminaError('closed', 'no model is open in this worker');
@@ -45,25 +47,18 @@ const handlers = {
       });
     });
   },
-  plan: async (args: { options: LocalOptions; assets: string | undefined }, signal: AbortSignal) => {
-    setAssets(args.assets);
-    const seen = await LocalHost.open(args.options, signal);
-    return seen.plan(await plannedKind(args.options));
-  },
-  open: async function* (
+  /** What running takes; nothing is downloaded but manifest and tokenizer. */
+  open: async (
     { options, assets }: { options: LocalOptions; assets: string | undefined }, signal: AbortSignal,
-  ): AsyncGenerator<OpenEvent, void, void> {
+  ): Promise<ModelPlan> => {
     setAssets(assets);
-    yield { kind: 'progress', progress: { stage: 'plan', loaded: 0, total: 1, rate: 0 } };
-    host = await LocalHost.open(options, signal);
-    const plan = await host.plan(await plannedKind(options));
-    const here = host;
-    for await (const progress of withProgress((tell) => here.start(tell, signal))) {
-      yield { kind: 'progress', progress };
-    }
-    yield { kind: 'opened', info: host.info(), plan };
+    host = await LocalHost.open(options, notices, signal);
+    return host.plan(await plannedKind(options));
   },
-  notices: (_: null) => opened().notices,
+  start: async function* (_: null, signal: AbortSignal): AsyncGenerator<Progress, void, void> {
+    yield* withProgress((tell) => opened().start(tell, signal));
+  },
+  notices: (_: null) => notices,
   info: async (_: null) => opened().info(),
   encode: async (prompt: Prompt) => opened().encode(prompt),
   generate: (request: GenerateRequest, signal: AbortSignal) => opened().generate(request, signal),

@@ -2,17 +2,16 @@
 // What lives in the engine's worker: one model, its conversation, and the runner that computes it
 // now. Answers take turns; between two of their steps the runner may change.
 
-import {
-  LaminaModule, type AnswerOptions, type Model, type Session, type TokenEvent,
-} from '../../abi/module.ts';
+import { LaminaModule, type Model, type Session, type TokenEvent } from '../../abi/module.ts';
 import { ShardStore, type StoredModel } from '../../storage/index.ts';
 import { planMemory } from '../../webgpu/executor.ts';
 import { AsyncQueue } from '../async_queue.ts';
 import { LaminaError, throwIfAborted } from '../errors.ts';
 import type { GenerateRequest, GenerationEvent, Prompt } from '../transport.ts';
 import type {
-  EngineInfo, Fallback, MemoryUse, ModelPlan, Notice, Progress, Trust,
+  EngineInfo, Fallback, MemoryUse, ModelPlan, Notice, NoticeKind, Progress, StorageOptions, Trust,
 } from '../types.ts';
+import { answerOptions, tokenEvent } from './answer_options.ts';
 import { moduleFile, threadFile } from './assets.ts';
 import type { Runner, RunnerParts } from './runner.ts';
 import { WasmRunner } from './wasm_runner.ts';
@@ -31,20 +30,16 @@ export interface LocalOptions {
   contextSize: number | undefined;
   memoryBudget: number | undefined;
   trust: Trust | undefined;
+  storage: StorageOptions | undefined;
   headers: Readonly<Record<string, string>> | undefined;
 }
-
-export type OpenEvent =
-  | { kind: 'progress'; progress: Progress }
-  | { kind: 'opened'; info: EngineInfo; plan: ModelPlan };
 
 export type HostNotice = Omit<Notice, 'cause'> & {
   cause?: ReturnType<LaminaError['toRecord']>;
 };
 
 export class LocalHost {
-  /** Things to tell, for as long as the worker lives. */
-  readonly notices = new AsyncQueue<HostNotice>();
+  private readonly notices: AsyncQueue<HostNotice>;
   private readonly options: LocalOptions;
   private readonly module: LaminaModule;
   private readonly stored: StoredModel;
@@ -61,9 +56,11 @@ export class LocalHost {
   private busy = false;
 
   private constructor(
-    options: LocalOptions, module: LaminaModule, stored: StoredModel, model: Model,
+    options: LocalOptions, notices: AsyncQueue<HostNotice>, module: LaminaModule,
+    stored: StoredModel, model: Model,
   ) {
     this.options = options;
+    this.notices = notices;
     this.module = module;
     this.stored = stored;
     this.model = model;
@@ -72,18 +69,30 @@ export class LocalHost {
   }
 
   /** Gets the manifest and the tokenizer, and starts the module; no weights yet. */
-  static async open(options: LocalOptions, signal?: AbortSignal): Promise<LocalHost> {
-    const store = await ShardStore.open(options.headers ? { headers: options.headers } : {});
+  static async open(
+    options: LocalOptions, notices: AsyncQueue<HostNotice>, signal?: AbortSignal,
+  ): Promise<LocalHost> {
+    const store = await ShardStore.open({
+      ...options.storage,
+      ...(options.headers ? { headers: options.headers } : {}),
+      onNotice: ({ kind, file, message }) =>
+        notices.push({ kind, text: `${file}: ${message}`, file }),
+    });
     const more = { ...(signal ? { signal } : {}), ...(options.trust ? { trust: options.trust } : {}) };
     const stored = await store.model(options.model, more);
+    if (stored.source === 'store') {
+      const text = `${options.model} cannot be reached: the stored model is used`;
+      notices.push({ kind: 'offline', text });
+    }
     const tokenizer = await stored.file(stored.manifest.tokenizer.file, signal);
     const wanted = options.threads ?? defaultThreads();
     const threadUrl = threadFile();
     const module = await LaminaModule.load(moduleFile, {
       threads: wanted, ...(threadUrl ? { threadUrl } : {}),
     });
+    for (const text of module.notes) notices.push({ kind: 'hint', text });
     const model = module.openModel(stored.manifestBytes, tokenizer);
-    return new LocalHost(options, module, stored, model);
+    return new LocalHost(options, notices, module, stored, model);
   }
 
   /** What running takes, on the engine that is asked for. */
@@ -207,7 +216,6 @@ export class LocalHost {
         atLimit: 'stop', options: JSON.stringify(options), prompt: begun.promptIds,
         answer: begun.tokens, cancelled: false,
       });
-      this.session.moveTo(engine); // it counts positions as cached whose KV is not here
       return this.session;
     }
     this.session ??= engine.createSession();
@@ -264,7 +272,7 @@ export class LocalHost {
     if (losses < MOST_LOSSES) {
       try {
         await this.moveTo(await WebGpuRunner.create(parts), session, false);
-        this.notice('the GPU device was lost; a new one goes on with the answer', cause);
+        this.notice('device_lost', 'the GPU device was lost; a new one goes on with the answer', cause);
         lost.dispose();
         return;
       } catch (thrown) {
@@ -293,9 +301,8 @@ export class LocalHost {
   private async moveTo(to: Runner, session: Session | undefined, withKv = true): Promise<void> {
     const from = this.current();
     if (session) {
-      const positions = withKv ? session.usage.cached : 0;
-      const kv = positions > 0 ? await from.exportKv(session) : new Uint16Array(0);
-      await to.adopt(session, kv, positions);
+      const kv = withKv ? await exportedKv(from, session) : NO_KV;
+      await to.adopt(session, kv, kv === NO_KV ? 0 : session.usage.cached);
     }
     this.runner = to;
     if (withKv) from.dispose();
@@ -352,11 +359,11 @@ export class LocalHost {
   private fell(error: LaminaError): void {
     this.fallbacks.push({ from: 'webgpu', to: 'wasm', reason: error.message });
     this.reason = `WebGPU is not used: ${error.message}`;
-    this.notice(`now in WebAssembly: ${error.message}`, error);
+    this.notice('fallback', `now in WebAssembly: ${error.message}`, error);
   }
 
-  private notice(text: string, cause: LaminaError): void {
-    this.notices.push({ text, cause: cause.toRecord() });
+  private notice(kind: NoticeKind, text: string, cause: LaminaError): void {
+    this.notices.push({ kind, text, cause: cause.toRecord() });
   }
 
   private current(): Runner {
@@ -379,6 +386,19 @@ export class LocalHost {
   }
 }
 
+const NO_KV = new Uint16Array(0);
+
+// Without the KV of a device that is lost, it is computed again.
+async function exportedKv(from: Runner, session: Session): Promise<Uint16Array> {
+  if (session.usage.cached === 0) return NO_KV;
+  try {
+    return await from.exportKv(session);
+  } catch (thrown) {
+    if (LaminaError.from(thrown, 'device').code !== 'device') throw thrown;
+    return NO_KV;
+  }
+}
+
 // Where WebGPU ends so, the CPU may do.
 const FALLS = new Set(['unsupported', 'device', 'out_of_memory', 'resource_exhausted']);
 
@@ -389,32 +409,6 @@ function megabytes(bytes: number): string {
 function defaultThreads(): number {
   const all = navigator.hardwareConcurrency ?? 1;
   return Math.min(all, Math.max(2, Math.ceil(all / 2))); // decoding waits for memory, not for cores
-}
-
-function answerOptions(request: GenerateRequest): AnswerOptions {
-  const s = request.sampling;
-  const options: AnswerOptions = {
-    seed: request.seed, stop: request.stop, ignoreEos: request.ignoreEos,
-  };
-  if (s.temperature !== undefined) options.temperature = s.temperature;
-  if (s.top_k !== undefined) options.topK = s.top_k;
-  if (s.top_p !== undefined) options.topP = s.top_p;
-  if (s.min_p !== undefined) options.minP = s.min_p;
-  if (s.repeat_penalty !== undefined) options.repeatPenalty = s.repeat_penalty;
-  if (s.presence_penalty !== undefined) options.presencePenalty = s.presence_penalty;
-  if (s.frequency_penalty !== undefined) options.frequencyPenalty = s.frequency_penalty;
-  if (s.repeat_last_n !== undefined) options.repeatLastN = s.repeat_last_n;
-  if (s.logit_bias) {
-    options.logitBias = Object.entries(s.logit_bias).map(([id, bias]) => [Number(id), bias]);
-  }
-  if (request.maxTokens !== undefined) options.maxTokens = request.maxTokens;
-  return options;
-}
-
-function tokenEvent(events: readonly TokenEvent[]): GenerationEvent | undefined {
-  const text = events.map((event) => event.text).join('');
-  const tokens = events.map((event) => event.token).filter((token) => token >= 0);
-  return text === '' && tokens.length === 0 ? undefined : { kind: 'token', text, tokens };
 }
 
 const channel = new MessageChannel();
