@@ -77,12 +77,25 @@ export function launch(webgpu: boolean): Promise<Browser> {
 }
 
 /** A page of a context of its own, so with an empty store, that has the package as `lamina`. */
-export async function openPage(browser: Browser, server: StaticServer): Promise<Page> {
-  const context: BrowserContext = await browser.newContext();
+export async function openPage(browser: Browser, server: { url: string }): Promise<Page> {
+  return openTab(await browser.newContext(), server);
+}
+
+/** The same in a context that may have other pages, and a store. */
+export async function openTab(context: BrowserContext, server: { url: string }): Promise<Page> {
   const page = await context.newPage();
   page.on('pageerror', (error) => console.log('page error:', error.message));
-  page.on('console', (m) => m.type() === 'error' && !/404/.test(m.text()) && console.log('console:', m.text()));
+  page.on('console', (m) => m.type() === 'error' && !QUIET.test(m.text()) && console.log('console:', m.text()));
   await page.goto(server.url);
+  await equip(page);
+  return page;
+}
+
+// What a browser says of failed requests, which tests make on purpose.
+const QUIET = /Failed to load resource|net::ERR|404/;
+
+/** After a reload. */
+export async function equip(page: Page): Promise<void> {
   await page.evaluate(async () => {
     const from = '/pkg/dist/index.js';
     const lamina = await import(from);
@@ -91,20 +104,66 @@ export async function openPage(browser: Browser, server: StaticServer): Promise<
       notices: [] as unknown[],
       open: async (options: object) => lamina.createEngine({
         model: '/models/storyteller/',
-        onNotice: (n: { text: string; cause?: { code: string } }) =>
-          helpers.notices.push({ text: n.text, code: n.cause?.code }),
+        onNotice: ({ kind, text, file, cause }: Lamina.Notice) =>
+          helpers.notices.push({ kind, text, file, code: cause?.code }),
         ...options,
       }),
     };
     Object.assign(globalThis, helpers);
   });
-  return page;
+}
+
+export interface LongRequest {
+  prompt: string;
+  temperature: number;
+  ignore_eos: boolean;
+  max_tokens: number;
+}
+
+/**
+ * Answers `long` on a fresh engine of `options`, with `act` done on the page after the chunks `at`:
+ * code in which `n` is 0, 1, … and `engine` the engine.
+ */
+export function disturbed(page: Page, options: object, long: LongRequest, act: string, at: number[]) {
+  return page.evaluate(async ([o, request, what, when]) => {
+    const engine = globalThis.engine = await open(o);
+    let text = '';
+    let chunks = 0;
+    let usage;
+    const stream = await engine.completions.create({
+      ...request, stream: true, stream_options: { include_usage: true },
+    });
+    for await (const chunk of stream) {
+      text += chunk.choices[0]?.text ?? '';
+      usage = chunk.usage ?? usage;
+      if (!when.includes(++chunks)) continue;
+      await new Function('n', `return (async () => {${what}})()`)(when.indexOf(chunks));
+    }
+    return { text, usage, info: await engine.refreshInfo(), notices, chunks };
+  }, [options, long, act, at] as const);
+}
+
+/** Whole blobs in the page's store that are not what their names say. */
+export function poisoned(page: Page): Promise<string[]> {
+  return page.evaluate(async () => {
+    const root = await navigator.storage.getDirectory();
+    const store = await root.getDirectoryHandle('lamina-store-1', { create: true });
+    const whole = await store.getDirectoryHandle('whole', { create: true });
+    const wrong: string[] = [];
+    for await (const [name, handle] of (whole as unknown as Map<string, FileSystemFileHandle>).entries()) {
+      const bytes = await (await handle.getFile()).arrayBuffer();
+      const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+      const hash = Array.from(digest, (b) => b.toString(16).padStart(2, '0')).join('');
+      if (hash !== name) wrong.push(name);
+    }
+    return wrong;
+  });
 }
 
 /** What openPage puts on the page; for the functions that run there. */
 declare global {
   var lamina: typeof Lamina;
-  var notices: { text: string; code?: string }[];
+  var notices: { kind: Lamina.NoticeKind; text: string; file?: string; code?: string }[];
   var engine: Lamina.Engine;
   function open(options: object): Promise<Lamina.Engine>;
 }

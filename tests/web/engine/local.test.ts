@@ -1,31 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engines in a browser: Chromium without a GPU adapter, and the daemon beside it.
+// The engine in WebAssembly: Chromium without a GPU adapter.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
-import { launch, openPage, StaticServer } from './browser.ts';
-import { Daemon, LAMINA } from './support.ts';
+import { disturbed, equip, launch, openPage, StaticServer } from './browser.ts';
+import { LAMINA } from './support.ts';
 
 const LONG = { prompt: 'Once upon a time', temperature: 0, ignore_eos: true, max_tokens: 400 };
 
 let server: StaticServer;
 let browser: Browser;
-let daemon: Daemon;
 let wanted = '';
 
 before(async () => {
   const models = path.dirname(process.env.BUILT_MODEL ?? '');
   server = await StaticServer.start({ pkg: process.env.PACKAGE ?? '', models });
   browser = await launch(false);
-  daemon = await Daemon.start(['--allow-origin', server.url]);
   const args = ['run', '--raw', '-t', '1', '--temp', '0', '-n', '60', '-p', LONG.prompt];
   wanted = execFileSync(LAMINA, args, { stdio: ['ignore', 'pipe', 'ignore'] }).toString();
 });
 after(async () => {
   await browser?.close();
-  await daemon?.stop();
   server?.close();
 });
 
@@ -51,7 +48,7 @@ test('the greedy answer is the native one on threads, and the store has the mode
   const before = server.asked.filter((file) => file.includes('/shards/')).length;
   assert.ok(before > 0);
   await page.reload();
-  await openAgain(page);
+  await equip(page);
   const second = await greedy(page, { engine: 'wasm', threads: 2 });
   assert.equal(second.text, first.text);
   assert.equal(second.plan?.downloadBytes, 0);
@@ -59,21 +56,15 @@ test('the greedy answer is the native one on threads, and the store has the mode
   await page.context().close();
 });
 
-async function openAgain(page: Page): Promise<void> {
-  await page.evaluate(async () => {
-    const from = '/pkg/dist/index.js';
-    const lamina = await import(from);
-    const open = (o: object) => lamina.createEngine({ model: '/models/storyteller/', ...o });
-    Object.assign(globalThis, { lamina, open, notices: [] });
-  });
-}
-
 test('without COOP and COEP there is one thread, a hint, and the same answer', async () => {
   const page = await newPage(false);
   const { info, text } = await greedy(page, { engine: 'wasm' });
   assert.equal(text?.trimEnd(), wanted.trimEnd());
   assert.equal(info.threads, 1);
   assert.match(info.hints.join(), /cross-origin isolated/);
+  const told = await page.evaluate(() => notices);
+  assert.deepEqual(told.map((n) => n.kind), ['hint']);
+  assert.match(told[0]?.text ?? '', /COOP and COEP/);
   await page.context().close();
 });
 
@@ -85,6 +76,7 @@ test('auto without an adapter is wasm, and says why', async () => {
   assert.equal(info.fallbacks.length, 1);
   assert.deepEqual([info.fallbacks[0]?.from, info.fallbacks[0]?.to], ['webgpu', 'wasm']);
   assert.ok(info.fallbacks[0]?.reason && info.reason.includes(info.fallbacks[0].reason));
+  assert.deepEqual(await page.evaluate(() => notices.map((n) => [n.kind, n.code])), [['fallback', 'unsupported']]);
   const code = await page.evaluate(() => open({ engine: 'webgpu' }).catch((e) => e.code));
   assert.equal(code, 'unsupported');
   await page.context().close();
@@ -136,44 +128,16 @@ test('the page stays free while an answer comes; abort ends it', async () => {
   await page.context().close();
 });
 
-// Runs the long answer, with `act` done on the page after `at` chunks; gives both texts.
-const disturbed = (page: Page, options: object, act: string, at: number[]) =>
-  page.evaluate(async ([o, long, what, when]) => {
-    const engine = globalThis.engine = await open(o);
-    const whole = await engine.completions.create(long);
-    let text = '';
-    let chunks = 0;
-    let usage;
-    const stream = await engine.completions.create({
-      ...long, stream: true, stream_options: { include_usage: true },
-    });
-    for await (const chunk of stream) {
-      text += chunk.choices[0]?.text ?? '';
-      usage = chunk.usage ?? usage;
-      if (when.includes(++chunks)) await new Function('n', `return (async () => {${what}})()`)(when.indexOf(chunks));
-    }
-    return { whole: whole.choices[0]?.text, text, usage, info: engine.info, notices };
-  }, [options, LONG, act, at] as const);
-
 test('a killed worker costs a notice, not the answer', async () => {
   const page = await newPage();
-  const workers = () => page.workers().find((w) => w.url().includes('engine_worker'));
+  const workers = () => page.workers().findLast((w) => w.url().includes('engine_worker'));
   await page.exposeFunction('killWorker', () => workers()?.evaluate('self.close()').catch(() => {}));
-  const seen = await disturbed(page, { engine: 'wasm' }, 'await killWorker()', [40]);
-  assert.equal(seen.text, seen.whole);
+  const whole = await disturbed(page, { engine: 'wasm' }, LONG, '', []);
+  await page.evaluate(() => engine.close());
+  const seen = await disturbed(page, { engine: 'wasm' }, LONG, 'await killWorker()', [40]);
+  assert.equal(seen.text, whole.text);
   assert.equal(seen.usage?.completion_tokens, 400);
-  assert.deepEqual(seen.notices.map((n) => n.code), ['worker_lost']);
-  await page.context().close();
-});
-
-test('to the daemon and back in the middle of an answer', async () => {
-  const page = await newPage();
-  const options = { engine: 'wasm', daemon: daemon.address };
-  const seen = await disturbed(page, options,
-    'await engine.switchTo(n === 1 ? "wasm" : "daemon")', [10, 20, 30]);
-  assert.equal(seen.text, seen.whole);
-  assert.equal(seen.usage?.completion_tokens, 400);
-  assert.equal(seen.info.engine, 'daemon');
+  assert.deepEqual(seen.notices.map((n) => [n.kind, n.code]), [['worker_restarted', 'worker_lost']]);
   await page.context().close();
 });
 

@@ -30,4 +30,4 @@ if [ -z "${CHROMIUM:-}" ]; then
 fi
 export PACKAGE=$work/package
 node "$SOURCE/web/engine/build.mjs" "$modules" "$PACKAGE"
-run local.test.ts package.test.ts webgpu.test.ts
+run local.test.ts api.test.ts moves.test.ts package.test.ts webgpu.test.ts faults.test.ts

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// WebGPU in Chromium, on SwiftShader: the same answers, over lost devices and switches.
+// WebGPU in Chromium, on SwiftShader: the same answers, over lost devices.
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Browser, Page, Worker } from 'playwright-core';
-import { launch, openPage, StaticServer } from './browser.ts';
+import { disturbed, launch, openPage, StaticServer } from './browser.ts';
 
-const LONG = { prompt: 'Once upon a time', temperature: 0, ignore_eos: true, max_tokens: 120 };
+const LONG = { prompt: 'Once upon a time', temperature: 0, ignore_eos: true, max_tokens: 48 };
 // Keeps the devices that the worker makes where a test can destroy them.
 const KEEP = `(() => {
   const request = GPUAdapter.prototype.requestDevice;
@@ -16,6 +16,10 @@ const KEEP = `(() => {
     return device;
   };
 })()`;
+
+declare global {
+  function destroyDevice(): Promise<void>;
+}
 
 let server: StaticServer;
 let browser: Browser;
@@ -46,61 +50,46 @@ async function gpuPage(): Promise<Page> {
   return page;
 }
 
-const run = (page: Page, options: object, act: string, at: number[]) =>
-  page.evaluate(async ([o, long, what, when]) => {
-    globalThis.engine = await open({ engine: 'wasm' });
-    const whole = await engine.completions.create(long);
-    await engine.close();
-    globalThis.engine = await open(o);
-    let text = '';
-    let chunks = 0;
-    let usage;
-    const stream = await engine.completions.create({
-      ...long, stream: true, stream_options: { include_usage: true },
-    });
-    for await (const chunk of stream) {
-      text += chunk.choices[0]?.text ?? '';
-      usage = chunk.usage ?? usage;
-      if (when.includes(++chunks)) {
-        await new Function('n', `return (async () => {${what}})()`)(when.indexOf(chunks));
-      }
-    }
-    const info = await engine.refreshInfo();
-    return { whole: whole.choices[0]?.text, text, usage, info, notices, chunks };
-  }, [options, LONG, act, at] as const);
-
-test('the greedy answer is that of wasm', async (t) => {
+test('the greedy answer is that of wasm; a device lost at any token costs a notice alone', async (t) => {
   if (!hasAdapter) return t.skip('this Chromium has no WebGPU adapter');
   const page = await gpuPage();
-  const seen = await run(page, { engine: 'auto' }, '', []);
+  const { text: wanted } = await disturbed(page, { engine: 'wasm' }, LONG, '', []);
+  const seen = await page.evaluate(async (long) => {
+    globalThis.engine = await open({ engine: 'auto' });
+    const { info } = engine;
+    const answers = [];
+    for (const when of [-1, 0, 1, 2, 4]) { // chunks before the loss; -1: none
+      let [text, chunks, tokens] = ['', 0, 0];
+      const stream = await engine.completions.create({
+        ...long, stream: true, stream_options: { include_usage: true },
+      });
+      const lost = when === 0 ? destroyDevice() : undefined;
+      for await (const chunk of stream) {
+        text += chunk.choices[0]?.text ?? '';
+        tokens = chunk.usage?.completion_tokens ?? tokens;
+        if (++chunks === when) await destroyDevice();
+      }
+      await lost;
+      answers.push({ when, text, tokens, notices: notices.splice(0).map((n) => n.kind) });
+    }
+    await destroyDevice(); // while nothing runs
+    const after = await engine.completions.create(long);
+    answers.push({ when: 'idle', text: after.choices[0]?.text, tokens: after.usage.completion_tokens,
+      notices: notices.splice(0).map((n) => n.kind) });
+    return { info, answers, now: await engine.refreshInfo() };
+  }, LONG);
   assert.equal(seen.info.engine, 'webgpu', JSON.stringify(seen.info));
   assert.deepEqual(seen.info.fallbacks, []);
-  assert.equal(seen.text, seen.whole);
-  assert.equal(seen.usage?.completion_tokens, LONG.max_tokens);
-  await page.context().close();
-});
-
-test('a lost device costs a notice, not the answer; the third loss in an answer ends at wasm', async (t) => {
-  if (!hasAdapter) return t.skip('this Chromium has no WebGPU adapter');
-  const page = await gpuPage();
-  const once = await run(page, { engine: 'webgpu' }, 'await destroyDevice()', [3]);
-  assert.equal(once.text, once.whole);
-  assert.equal(once.info.engine, 'webgpu');
-  assert.deepEqual(once.notices.map((n) => n.code), ['device']);
-  const often = await run(page, { engine: 'webgpu' }, 'await destroyDevice()', [1, 4, 7]);
-  assert.equal(often.text, often.whole);
+  for (const { when, text, tokens, notices } of seen.answers) {
+    assert.equal(text, wanted, `lost after ${when}`);
+    assert.equal(tokens, LONG.max_tokens);
+    assert.deepEqual(notices, when === -1 ? [] : ['device_lost'], `lost after ${when}`);
+  }
+  assert.equal(seen.now.engine, 'webgpu');
+  const often = await disturbed(page, { engine: 'webgpu' }, LONG, 'await destroyDevice()', [1, 2, 3]);
+  assert.equal(often.text, wanted);
   assert.equal(often.info.engine, 'wasm', JSON.stringify(often.notices));
+  assert.deepEqual(often.notices.map((n) => n.kind), ['device_lost', 'device_lost', 'fallback']);
   assert.equal(often.info.fallbacks.length, 1);
-  await page.context().close();
-});
-
-test('between webgpu and wasm in the middle of an answer', async (t) => {
-  if (!hasAdapter) return t.skip('this Chromium has no WebGPU adapter');
-  const page = await gpuPage();
-  const act = 'await engine.switchTo(n === 1 ? "webgpu" : "wasm")';
-  const seen = await run(page, { engine: 'webgpu' }, act, [2, 4, 6]);
-  assert.equal(seen.text, seen.whole);
-  assert.equal(seen.usage?.completion_tokens, LONG.max_tokens);
-  assert.equal(seen.info.engine, 'wasm');
   await page.context().close();
 });

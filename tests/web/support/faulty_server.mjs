@@ -6,10 +6,10 @@
 //   server.requests  every request with its range, status and the body bytes that were written
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
-import { createReadStream, readFileSync, statSync } from 'node:fs';
+import { createReadStream, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { stripTypeScriptTypes } from 'node:module';
-import { dirname, extname, join, normalize } from 'node:path';
+import { dirname, extname, join, normalize, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -71,7 +71,7 @@ export function makeModel({ name = 'test', seed = 1, shards = [300_000, 200_001,
 
 const types = {
   '.html': 'text/html; charset=utf-8', '.ts': 'text/javascript', '.mjs': 'text/javascript',
-  '.js': 'text/javascript', '.json': 'application/json',
+  '.js': 'text/javascript', '.json': 'application/json', '.wasm': 'application/wasm',
 };
 
 // Faults get {request, response, body, range, headers, send}; send(status, headers, bytes) is the
@@ -117,7 +117,18 @@ export const slowly = (bytesPerSecond) => (given) => given.answer(given, { bytes
 /** Says the length, sends so many bytes, then nothing. */
 export const stalling = (bytes) => (given) => given.answer(given, { stallAfter: bytes });
 
-export async function startFaultyServer({ cors = false, isolated = true, folder = null } = {}) {
+/** A model folder from disk as makeModel gives one. */
+export function readModel(at) {
+  const files = readdirSync(at, { recursive: true, withFileTypes: true }).filter((f) => f.isFile());
+  return new Map(files.map((f) => {
+    const path = join(f.parentPath, f.name);
+    return [relative(at, path), readFileSync(path)];
+  }));
+}
+
+/** `mounts`: folders by the first part of their address, served beside a bare page at /. */
+export async function startFaultyServer(
+  { cors = false, isolated = true, folder = null, mounts = {} } = {}) {
   const models = new Map();
   const faults = [];
   const requests = [];
@@ -227,16 +238,32 @@ export async function startFaultyServer({ cors = false, isolated = true, folder 
     const text = readFileSync(path, 'utf8');
     response.writeHead(200, {
       'Content-Type': type, 'Cache-Control': 'no-store', 'Service-Worker-Allowed': '/',
-      ...(isolated ? { 'Cross-Origin-Opener-Policy': 'same-origin',
-        'Cross-Origin-Embedder-Policy': 'require-corp' } : {}),
+      ...isolation(),
     });
     return response.end(extname(path) === '.ts' ? stripTypeScriptTypes(text) : text);
   };
 
+  const isolation = () => isolated
+    ? { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' }
+    : {};
+  const serveMount = (response, pathname) => {
+    const [, first, ...rest] = pathname.split('/');
+    const path = join(mounts[first], normalize(`/${rest.join('/')}`));
+    const type = types[extname(path)] ?? 'application/octet-stream';
+    const bytes = readFileSync(path);
+    response.writeHead(200, { 'Content-Type': type, 'Content-Length': bytes.length, ...isolation() });
+    return response.end(bytes);
+  };
+
   const server = createServer((request, response) => {
     const url = new URL(request.url, 'http://localhost');
+    if (url.pathname === '/') {
+      response.writeHead(200, { 'Content-Type': types['.html'], ...isolation() });
+      return response.end('<!doctype html><meta charset="utf-8"><title>engine</title>');
+    }
     if (!url.pathname.startsWith('/models/')) {
       try {
+        if (mounts[url.pathname.split('/')[1]]) return serveMount(response, url.pathname);
         return serveFile(response, url.pathname);
       } catch {
         response.writeHead(404);
