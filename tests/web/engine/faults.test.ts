@@ -127,7 +127,11 @@ test('faults that pass: the right answer', () => inContext(async (page) => {
   }
 }));
 
+// A manifest that was stored once would serve in place of a page, so its faults come first.
 const lasting: [string, string, RegExp, () => void][] = [
+  ['a manifest of HTML', 'integrity', /manifest/, () => server.fault('manifest.json', faulty.html)],
+  ['a manifest cut short', 'invalid_model|io|integrity', /manifest/, () => server.fault('manifest.json', faulty.truncated(400))],
+  ['a corrupted tokenizer', 'integrity', /tokenizer/, () => server.fault('tokenizer.json', faulty.corrupted(50))],
   ['corrupted', 'integrity', /00002/, () => server.fault(SHARD, faulty.corrupted())],
   ['cut short', 'io|integrity', /00002/, () => server.fault(SHARD, faulty.truncated(5000))],
   ['another shard', 'integrity', /00002/, () => server.fault(SHARD, (given: { answer: (g: object) => unknown }) =>
@@ -135,9 +139,6 @@ const lasting: [string, string, RegExp, () => void][] = [
   ['HTML', 'integrity', /00002.*web page/, () => server.fault(SHARD, faulty.html)],
   ['HTML called binary', 'integrity', /00002.*web page/, () => server.fault(SHARD, faulty.htmlAsBinary)],
   ['not found', 'io', /00002.*404/, () => server.fault(SHARD, faulty.status(404))],
-  ['a manifest of HTML', 'integrity', /manifest/, () => server.fault('manifest.json', faulty.html)],
-  ['a manifest cut short', 'invalid_model|io|integrity', /manifest/, () => server.fault('manifest.json', faulty.truncated(400))],
-  ['a corrupted tokenizer', 'integrity', /tokenizer/, () => server.fault('tokenizer.json', faulty.corrupted(50))],
 ];
 
 test('faults that last: one error by name, and the store is clean; then it works', () => inContext(async (_, context) => {
