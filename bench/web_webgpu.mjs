@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Speed of the WebGPU executor through Dawn for Node, on random int8 weights of a real shape:
 //   node bench/web_webgpu.mjs [--dawn dawn.node] [--shapes tinyllama-1.1b,llama-2-7b] [--ops] [--tuning JSON]...
-//     [--prompt 512] [--tokens 128] [--context 1024] [--no-subgroups] [--dtype i8|f16]
-// Node 24 or newer (the executor is TypeScript). Prints tokens a second for each tuning, and with --ops what each
-// op of a token takes beside what its bytes alone would.
+//     [--prompt 128,512] [--tokens 128] [--context 1024] [--depth 0] [--no-subgroups] [--no-f16] [--dtype i8|f16]
+//     [--sampled]
+// Node 24 or newer (the executor is TypeScript). Prints tokens a second for each tuning, decoded from position
+// --depth on, and with --ops what each op of a token and of the largest prompt takes.
 import { parseArgs } from 'node:util';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -12,9 +13,10 @@ import { WebGpuExecutor } from '../web/webgpu/executor.ts';
 const { values: flags } = parseArgs({ options: {
   dawn: { type: 'string' }, shapes: { type: 'string', default: 'tinyllama-1.1b,llama-2-7b' },
   ops: { type: 'boolean' }, tuning: { type: 'string', multiple: true, default: ['{}'] },
-  prompt: { type: 'string', default: '512' }, tokens: { type: 'string', default: '128' },
-  context: { type: 'string', default: '1024' }, 'no-subgroups': { type: 'boolean' }, dtype: { type: 'string', default: 'i8' },
-  submit: { type: 'string', default: '16' }, dawnFeatures: { type: 'string', default: 'allow_unsafe_apis' },
+  prompt: { type: 'string', default: '128,512' }, tokens: { type: 'string', default: '128' }, depth: { type: 'string', default: '0' },
+  context: { type: 'string', default: '1024' }, 'no-subgroups': { type: 'boolean' }, 'no-f16': { type: 'boolean' },
+  dtype: { type: 'string', default: 'i8' }, sampled: { type: 'boolean' },
+  submit: { type: 'string', default: '32' }, dawnFeatures: { type: 'string', default: 'allow_unsafe_apis' },
 } });
 
 const shapes = {
@@ -96,12 +98,12 @@ async function measure(name) {
   const shape = shapes[name];
   const context = Number(flags.context);
   const nPages = Math.ceil(context / 64);
-  const prompt = Number(flags.prompt);
+  const prompts = flags.prompt.split(',').map(Number).filter((n) => n > 0);
   const started = performance.now();
   const graph = table(shape, flags.dtype, context);
   const e = await WebGpuExecutor.create(gpu, graph, {
-    pages: nPages, maxRows: Math.max(prompt, 64), maxLogitRows: 8, withoutSubgroups: flags['no-subgroups'] ?? false,
-    maxSteps: Number(flags.submit),
+    pages: nPages, maxRows: Math.max(...prompts, 64), maxLogitRows: 8, withoutSubgroups: flags['no-subgroups'] ?? false,
+    withoutShaderF16: flags['no-f16'] ?? false, maxSteps: Number(flags.submit),
   });
   for (const [i, s] of graph.shards.entries()) {
     const bytes = new Uint8Array(Math.ceil(s.bytes / 4) * 4);
@@ -111,52 +113,61 @@ async function measure(name) {
   await e.ready();
   const { weightBytes } = e.memory;
   console.log(`${name} ${flags.dtype}: ${(weightBytes / 1e9).toFixed(2)} GB, ready in ${((performance.now() - started) / 1000).toFixed(1)} s; ` +
-    `${e.facts.description}, subgroup ${e.facts.subgroup}, shared ${e.facts.maxShared}, binding ${e.facts.maxBinding}`);
+    `${e.facts.description}, subgroup ${e.facts.subgroup}, shader-f16 ${e.facts.shaderF16}, shared ${e.facts.maxShared}, binding ${e.facts.maxBinding}`);
   for (const text of flags.tuning) {
     e.retune(JSON.parse(text));
     await e.ready();
-    await speed(name, e, text, shape, nPages, prompt, weightBytes);
+    await speed(name, e, text, shape, nPages, prompts, weightBytes);
   }
   e.destroy();
 }
 
-async function speed(name, e, tuning, shape, nPages, prompt, weightBytes) {
-  const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0 };
+async function speed(name, e, tuning, shape, nPages, prompts, weightBytes) {
   const submit = Number(flags.submit);
+  const units = Float32Array.from({ length: submit }, (_, i) => ((i * 37 + 11) % 100) / 100);
+  const choice = flags.sampled ? { temperature: 0.8, topK: 40, topP: 0.95, minP: 0.05, units }
+    : { temperature: 0, topK: 0, topP: 1, minP: 0 };
   const wanted = Number(flags.tokens);
+  const depth = Number(flags.depth);
   const decodes = [];
-  for (let round = 0; round < 4; ++round) {
+  for (let round = 0; round < 4 && wanted > 0; ++round) {
     const t = performance.now();
-    for (let at = 0; at < wanted; at += submit) await e.decode(rows(at, 1, nPages, true), submit, greedy);
+    for (let at = 0; at < wanted; at += submit) await e.decode(rows(depth + at, 1, nPages, true), submit, choice);
     decodes.push(1000 * wanted / (performance.now() - t));
   }
   const singles = [];
   for (let i = 0; i < 20; ++i) {
     const t = performance.now();
-    await e.step(rows(i, 1, nPages, true));
+    await e.step(rows(depth + i, 1, nPages, true));
     singles.push(performance.now() - t);
   }
   const prefills = [];
-  for (let round = 0; round < 3 && prompt > 0; ++round) {
-    const t = performance.now();
-    await e.step(rows(0, prompt, nPages, true));
-    prefills.push(1000 * prompt / (performance.now() - t));
+  for (const prompt of prompts) {
+    const times = [];
+    for (let round = 0; round < 6; ++round) {
+      const t = performance.now();
+      await e.step(rows(0, prompt, nPages, true));
+      times.push(1000 * prompt / (performance.now() - t));
+    }
+    prefills.push(`${prompt}: ${median(times.slice(1)).toFixed(0)}`);
   }
   const bytes = weightBytes - shape.vocab * shape.hidden * (flags.dtype === 'i8' ? 1 : 2);
-  const best = median(decodes.slice(1));
-  console.log(`${name} ${tuning}: decode ${best.toFixed(0)} tokens/s (${(best * bytes / 1e12).toFixed(2)} TB/s), ` +
-    `step+logits ${median(singles).toFixed(2)} ms, prefill ${prompt}: ${prefills.length ? median(prefills.slice(1)).toFixed(0) : '-'}`);
-  if (flags.ops) await perOp(name, e, nPages);
+  const best = decodes.length ? median(decodes.slice(1)) : 0;
+  console.log(`${name} ${tuning}: decode${depth ? ` from ${depth}` : ''} ${best.toFixed(0)} tokens/s (${(best * bytes / 1e12).toFixed(2)} TB/s), ` +
+    `step+logits ${median(singles).toFixed(2)} ms, prefill ${prefills.join(', ')}`);
+  if (!flags.ops) return;
+  await perOp(e, rows(depth + 100, 1, nPages, true), 50);
+  if (prompts.length) await perOp(e, rows(0, Math.max(...prompts), nPages, true), 8);
 }
 
-async function perOp(name, e, nPages) {
-  const times = await e.profile(rows(100, 1, nPages, true), 50);
+async function perOp(e, batch, rounds) {
+  const times = await e.profile(batch, rounds);
   const total = times.reduce((n, t) => n + t.us * t.count, 0);
   for (const t of times) {
     const rate = t.bytes > 0 ? `${(t.bytes / t.us / 1e6).toFixed(2)} TB/s` : '';
     console.log(`  ${t.label.padEnd(14)} ${String(t.count).padStart(3)} x ${t.us.toFixed(2).padStart(7)} us  ${rate}`);
   }
-  console.log(`  together ${total.toFixed(0)} us`);
+  console.log(`  ${batch.tokens.length} rows together ${total.toFixed(0)} us`);
 }
 
 for (const name of flags.shapes.split(',')) await measure(name);

@@ -15,6 +15,7 @@
 @group(0) @binding(5) var<storage, read> keys: array<vec4<u32>>;      // of this layer, see kv.wgsl
 //!include "lanes.wgsl"
 //!include "kv.wgsl"
+//!include "kv_quads.wgsl"
 
 const GROUP_HEADS = N_HEADS / N_KV_HEADS;  // that share a key/value head
 const QUADS = KV_DIM / 4u;
@@ -30,19 +31,11 @@ var<workgroup> total: array<f32, HEADS>;
 var<workgroup> rescale: array<f32, HEADS>;
 var<workgroup> stripes: array<vec4<f32>, STRIPES * QUADS>;
 
-// Four neighbouring elements, from element index `at` on.
 //!if KV_WORDS
 const KEY_WORDS4 = KV_DIM / 4u;
-fn quad(at: u32) -> vec4<f32> { return bitcast<vec4<f32>>(keys[at / 4u]); }
 //!else
 const KEY_WORDS4 = KV_DIM / 8u;
-fn quad(at: u32) -> vec4<f32> {
-  let word = keys[at / 8u];
-  let half = select(word.xy, word.zw, at % 8u != 0u);
-  return vec4<f32>(unpack2x16float(half.x), unpack2x16float(half.y));
-}
 //!end
-
 const KEY_LOADS = (KEY_WORDS4 + SHARES - 1u) / SHARES;
 
 // Scores of a page's n positions; neighbouring threads read neighbouring words of a key.

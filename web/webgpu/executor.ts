@@ -1,101 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model on WebGPU: the core's planned graph (GraphTable) interpreted with shaders/*.wgsl. What
 // core/engine/backend.h asks of a backend, for the browser.
+import {
+  allocateBuffers, destroyBuffers, rowStride, sizesOf,
+  type ExecutorOptions, type MemoryUse, type ProgramBuffers, type Sizes,
+} from './buffers.ts';
+import { choiceWords, isChoiceOfDevice, type TokenChoice } from './choice.ts';
+import { kMapRead, openDevice, type DeviceOptions, type GpuFacts, type OpenedDevice } from './device.ts';
 import { LaminaError } from './error.ts';
-import { allocate, GPUUsage, kMapRead, openDevice, type DeviceOptions, type GpuFacts } from './device.ts';
-import { readGraphTable, type BufferName, type GraphTable } from './graph_table.ts';
+import { readGraphTable, type GraphTable } from './graph_table.ts';
 import { KvCopy } from './kv_copy.ts';
+import { bucketOf } from './matmul_ways.ts';
 import { Pipelines } from './pipelines.ts';
 import { measureOps, type OpTime } from './profile.ts';
-import {
-  commonConstants, kHeadWords, kPage, kRowWords, Program, rowStride,
-  type Dispatch, type ProgramBuffers, type StepKind,
-} from './program.ts';
+import { commonConstants, Program, type Dispatch } from './program.ts';
 import { checkBatch, StepWords, type Batch } from './step.ts';
-import {
-  candidates, kDefaultTuning, kSoftwareTuning, readTuning, type Tuning, type TuningCache,
-} from './tuning.ts';
-import { DeviceWeights, weightBytes } from './weights.ts';
+import { attentionSplits, candidates, defaultTuning, readTuning, type Tuning, type TuningCache } from './tuning.ts';
+import { DeviceWeights } from './weights.ts';
 
+export { planMemory, type ExecutorOptions, type MemoryUse } from './buffers.ts';
+export type { TokenChoice } from './choice.ts';
 export type { Batch } from './step.ts';
 export type { GraphTable } from './graph_table.ts';
-
-/** How tokens are to be chosen on the device, see TokenChoice of core/engine/sampler.h. */
-export interface TokenChoice {
-  /** 0: the likeliest, the first of equals; nothing else counts then. */
-  readonly temperature: number;
-  readonly topK: number;
-  readonly topP: number;
-  readonly minP: number;
-  /** A random number in [0, 1) for each step; needed unless the temperature is 0. */
-  readonly units?: Float32Array;
-}
-
-export interface ExecutorOptions extends DeviceOptions {
-  /** KV pages of 64 positions. */
-  readonly pages: number;
-  /** Of a step, at most. */
-  readonly maxRows: number;
-  readonly maxLogitRows: number;
-  /** Tokens of one decode(), at most; 32 by default. */
-  readonly maxSteps?: number;
-  /** f32 is for exactness. */
-  readonly kvDtype?: 'f16' | 'f32';
-  /** Bytes of device memory, at most. */
-  readonly memoryBudget?: number;
-  readonly tuning?: Partial<Tuning>;
-}
-
-export interface MemoryUse {
-  readonly weightBytes: number;
-  readonly kvBytes: number;
-  readonly activationBytes: number;
-}
 
 /** Why a device is gone: `destroyed` by destroy(), else the browser's own words. */
 export interface LostReason {
   readonly destroyed: boolean;
   readonly message: string;
-}
-
-const kMostSplits = 16;
-
-interface Sizes {
-  readonly buffers: Readonly<Record<BufferName, number>>;
-  readonly xq: number;
-  readonly xs: number;
-  readonly fresh: number;
-  readonly kvLayer: number;
-  readonly slots: number;
-  readonly pageWords: number;
-  readonly memory: MemoryUse;
-}
-
-/** What an executor with these options will take, in bytes, without a device. */
-export function planMemory(graph: GraphTable, options: ExecutorOptions): MemoryUse {
-  return sizesOf(graph, options).memory;
-}
-
-function sizesOf(graph: GraphTable, o: ExecutorOptions): Sizes {
-  const { heads, kvHeads, headDim, layers } = graph.config;
-  const slots = Math.max(o.maxRows, kMostSplits) + kMostSplits;
-  const rowsOf = (b: BufferName) => (b === 'logits' ? o.maxLogitRows : b === 'mixed' ? slots : o.maxRows);
-  const names: BufferName[] = ['hidden', 'normed', 'query', 'mixed', 'gated', 'logits'];
-  const buffers = Object.fromEntries(names.map((b) => [b,
-    4 * rowsOf(b) * rowStride(graph.buffers[b]) + (b === 'mixed' ? 8 * slots * heads : 0)]));
-  const matrices = graph.weights.filter((w) => w.rows > 1);
-  const most = (f: (w: (typeof matrices)[number]) => number) => Math.max(16, ...matrices.map(f));
-  const xq = o.maxRows * most((w) => w.rowBytes * (w.dtype === 'f16' ? 2 : 1));
-  const xs = 4 * o.maxRows * most((w) => Math.ceil(w.cols / (w.group || 128)));
-  const fresh = headDim % 4 === 0 ? 0 : 8 * o.maxRows * kvHeads * headDim;
-  const elements = 2 * o.pages * kvHeads * kPage * Math.ceil(headDim / 8) * 8;
-  const kvLayer = elements * (o.kvDtype === 'f32' ? 4 : 2);
-  const activationBytes = Object.values(buffers).reduce((a, b) => a + b, xq + xs + fresh);
-  return {
-    buffers: buffers as Record<BufferName, number>, xq, xs, fresh, kvLayer, slots,
-    pageWords: Math.min(o.maxRows, 64) * o.pages,
-    memory: { weightBytes: weightBytes(graph), kvBytes: layers * kvLayer, activationBytes },
-  };
 }
 
 export class WebGpuExecutor {
@@ -115,14 +46,13 @@ export class WebGpuExecutor {
   #tuning: Tuning;
   #program: Program;
   readonly #words: StepWords;
-  readonly #staging: GPUBuffer;
   readonly #kv: KvCopy;
   #gone: LostReason | undefined;
   #busy = false;
 
   private constructor(
-    opened: { device: GPUDevice; facts: GpuFacts; owned: boolean }, graph: GraphTable, options: ExecutorOptions,
-    sizes: Sizes, weights: DeviceWeights, buffers: ProgramBuffers, staging: GPUBuffer, tuning: Tuning,
+    opened: OpenedDevice, graph: GraphTable, options: ExecutorOptions,
+    sizes: Sizes, weights: DeviceWeights, buffers: ProgramBuffers, tuning: Tuning,
   ) {
     this.#device = opened.device;
     this.facts = opened.facts;
@@ -131,8 +61,7 @@ export class WebGpuExecutor {
     this.#options = options;
     this.#weights = weights;
     this.#buffers = buffers;
-    this.#staging = staging;
-    this.maxSteps = options.maxSteps ?? 32;
+    this.maxSteps = sizes.maxSteps;
     this.memory = { ...sizes.memory, weightBytes: weights.bytes };
     this.#pipelines = new Pipelines(opened.device, commonConstants(graph, buffers));
     this.#tuning = tuning;
@@ -168,36 +97,16 @@ export class WebGpuExecutor {
   }
 
   static async #allocated(
-    opened: { device: GPUDevice; facts: GpuFacts; owned: boolean }, graph: GraphTable, options: ExecutorOptions, sizes: Sizes,
+    opened: OpenedDevice, graph: GraphTable, options: ExecutorOptions, sizes: Sizes,
   ): Promise<WebGpuExecutor> {
     const { device, facts } = opened;
-    const scratch = async (what: string, bytes: number) => {
-      if (bytes > facts.maxBinding) {
-        throw new LaminaError('resource_exhausted', `${what} takes ${bytes} bytes, this device binds at most ` +
-          `${facts.maxBinding}: use a smaller context or fewer rows`);
-      }
-      return allocate(device, what, bytes, GPUUsage.storage | GPUUsage.copySrc | GPUUsage.copyDst);
-    };
-    const activations: Partial<Record<BufferName, GPUBuffer>> = {};
-    for (const [name, bytes] of Object.entries(sizes.buffers)) activations[name as BufferName] = await scratch(name, bytes);
-    const step = stepLayout(graph, options, sizes);
-    const maxSteps = options.maxSteps ?? 32;
-    const keys: GPUBuffer[] = [];
-    for (let layer = 0; layer < graph.config.layers; ++layer) keys.push(await scratch(`KV of layer ${layer}`, sizes.kvLayer));
-    const buffers: ProgramBuffers = {
-      activations: activations as Record<BufferName, GPUBuffer>,
-      xq: await scratch('quantized rows', sizes.xq), xs: await scratch('scales of rows', sizes.xs),
-      head: await scratch('step', 4 * step.words), tokens: await scratch('tokens', 4 * maxSteps),
-      choice: await scratch('choice', 4 * (8 + maxSteps)),
-      fresh: sizes.fresh > 0 ? await scratch('new keys and values', sizes.fresh) : undefined,
-      keys, valuesAt: sizes.kvLayer / (options.kvDtype === 'f32' ? 8 : 4), kvWords: options.kvDtype === 'f32',
-      step, mixed: { slots: sizes.slots, statsAt: (sizes.slots * rowStride(graph.buffers.mixed)) / 2 },
-    };
-    const staging = await allocate(device, 'read-back',
-      Math.max(sizes.buffers.logits, 4 * maxSteps), GPUUsage.mapRead | GPUUsage.copyDst);
-    const weights = await DeviceWeights.create(device, graph, facts.maxBinding);
+    const buffers = await allocateBuffers(device, facts, graph, options, sizes);
+    const weights = await DeviceWeights.create(device, graph, facts.maxBinding).catch((error: unknown) => {
+      destroyBuffers(buffers);
+      throw error;
+    });
     const tuning = { ...defaultTuning(facts), ...options.tuning };
-    return new WebGpuExecutor(opened, graph, options, sizes, weights, buffers, staging, tuning);
+    return new WebGpuExecutor(opened, graph, options, sizes, weights, buffers, tuning);
   }
 
   /**
@@ -220,14 +129,21 @@ export class WebGpuExecutor {
     this.#alive();
     const missing = this.#weights.missing();
     if (missing.length > 0) throw new LaminaError('invalid_argument', `shards not uploaded: ${missing.join(', ')}`);
-    const rows = [1, Math.min(64, this.#options.maxRows), this.#options.maxRows];
-    const kinds: StepKind[] = rows.flatMap((n) => [
-      { rows: n, selected: 1, choose: 'nothing' }, { rows: n, selected: 0, choose: 'nothing' },
+    await Promise.all([
+      ...this.#kernels([1, this.#options.maxRows]), this.#program.dispatches({ rows: 1, selected: 1, choose: 'likeliest' }),
     ]);
-    kinds.push({ rows: 1, selected: 1, choose: 'likeliest' });
-    await Promise.all(kinds.map((kind) => this.#program.dispatches(kind)));
+    if (!this.facts.software) {  // what shorter prompts need, beside the first answers
+      for (const made of this.#kernels([8, 32, 64, 128])) made.catch(() => {});
+    }
     await this.#device.queue.onSubmittedWorkDone();
     this.#alive();
+  }
+
+  #kernels(rows: number[]): Promise<unknown>[] {
+    return rows.filter((n) => n <= this.#options.maxRows).flatMap((n) => [
+      this.#program.dispatches({ rows: n, selected: 1, choose: 'nothing' }),
+      this.#program.dispatches({ rows: n, selected: 0, choose: 'nothing' }),
+    ]);
   }
 
   /**
@@ -252,7 +168,7 @@ export class WebGpuExecutor {
         return new Float32Array(0);
       }
       const bytes = 4 * selected * stride;
-      encoder.copyBufferToBuffer(this.#buffers.activations.logits, 0, this.#staging, 0, bytes);
+      encoder.copyBufferToBuffer(this.#buffers.activations.logits, 0, this.#buffers.staging, 0, bytes);
       this.#device.queue.submit([encoder.finish()]);
       return this.#read(bytes, (mapped) => {
         const padded = new Float32Array(mapped);
@@ -278,10 +194,11 @@ export class WebGpuExecutor {
         throw new LaminaError('unsupported', `decode of ${n} tokens: this choice can be made for ${this.mostSteps(choice)}`);
       }
       const likeliest = choice.temperature <= 0;
+      const words = likeliest ? undefined : choiceWords(choice, n);
       const list = await this.#program.dispatches({ rows: 1, selected: 1, choose: likeliest ? 'likeliest' : 'sampled' });
       const splits = this.#words.fill(batch, n, this.#splits(batch, n));
       this.#words.write(this.#device.queue, this.#buffers.head);
-      if (!likeliest) this.#writeChoice(choice, n);
+      if (words) this.#device.queue.writeBuffer(this.#buffers.choice, 0, words);
       // In several submissions, the first of them short: the device works while the others are encoded.
       for (let at = 0; at < n;) {
         const together = at === 0 ? 1 : Math.min(this.#tuning.tokensTogether, n - at);
@@ -290,7 +207,7 @@ export class WebGpuExecutor {
         for (let i = 0; i < together; ++i) encode(pass, list, 1, 1, splits);
         pass.end();
         at += together;
-        if (at === n) encoder.copyBufferToBuffer(this.#buffers.tokens, 0, this.#staging, 0, 4 * n);
+        if (at === n) encoder.copyBufferToBuffer(this.#buffers.tokens, 0, this.#buffers.staging, 0, 4 * n);
         this.#device.queue.submit([encoder.finish()]);
       }
       return this.#read(4 * n, (mapped) => new Int32Array(mapped).slice());
@@ -357,7 +274,7 @@ export class WebGpuExecutor {
 
   /** Tokens that decode() can choose so without coming back; 0: not at all. */
   mostSteps(choice: TokenChoice): number {
-    return choice.temperature <= 0 ? this.maxSteps : 0;
+    return isChoiceOfDevice(choice, this.facts, this.#graph.config.vocab) ? this.maxSteps : 0;
   }
 
   /** The first n positions held by `pages`, as f16 bits [layer][k|v][kv head][position][head_dim]. */
@@ -373,10 +290,7 @@ export class WebGpuExecutor {
   /** Gives back all memory; an own device too. `lost` settles then. */
   destroy(): void {
     this.#weights.destroy();
-    const { activations, keys, xq, xs, head, tokens, choice, fresh } = this.#buffers;
-    for (const b of [...Object.values(activations), ...keys, xq, xs, head, tokens, choice]) b.destroy();
-    fresh?.destroy();
-    this.#staging.destroy();
+    destroyBuffers(this.#buffers);
     this.#gone ??= { destroyed: true, message: 'the executor was destroyed' };
     if (this.#owned) this.#device.destroy();
   }
@@ -385,29 +299,17 @@ export class WebGpuExecutor {
     return new Program(this.#device, this.facts, this.#graph, this.#pipelines, this.#weights, this.#buffers, this.#tuning);
   }
 
-  // Few rows would leave a device idle: their positions are dealt to several workgroups.
+  // Prompts in tiles have an attention of their own, which splits nothing.
   #splits(batch: Batch, n: number): { splits: number; positions: number } {
     const rows = batch.tokens.length;
-    let longest = 0;
-    for (const i of batch.kvIndices) longest = Math.max(longest, i + n);
-    const most = Math.max(1, Math.min(this.#tuning.splits, Math.floor(this.#buffers.mixed.slots / rows)));
-    const { splitPositions } = this.#tuning;
-    const positions = Math.ceil(longest / most / splitPositions) * splitPositions;
-    return { splits: Math.ceil(longest / positions), positions };
-  }
-
-  #writeChoice(choice: TokenChoice, n: number): void {
-    const words = new Float32Array(8 + n);
-    new Uint32Array(words.buffer)[0] = choice.topK;
-    words.set([choice.topP, choice.minP, 1 / choice.temperature], 1);
-    words.set(choice.units!.subarray(0, n), 8);
-    this.#device.queue.writeBuffer(this.#buffers.choice, 0, words);
+    const tiled = bucketOf(rows, this.#tuning, this.facts).way === 'tile';
+    return attentionSplits(this.#tuning, batch.kvIndices, n, tiled ? rows : this.#buffers.mixed.slots);
   }
 
   async #read<T>(bytes: number, take: (mapped: ArrayBuffer) => T): Promise<T> {
-    await this.#staging.mapAsync(kMapRead, 0, bytes);
-    const out = take(this.#staging.getMappedRange(0, bytes));
-    this.#staging.unmap();
+    await this.#buffers.staging.mapAsync(kMapRead, 0, bytes);
+    const out = take(this.#buffers.staging.getMappedRange(0, bytes));
+    this.#buffers.staging.unmap();
     return out;
   }
 
@@ -431,19 +333,6 @@ export class WebGpuExecutor {
       this.#busy = false;
     }
   }
-}
-
-function defaultTuning(facts: GpuFacts): Tuning {
-  return facts.software ? kSoftwareTuning : kDefaultTuning;
-}
-
-function stepLayout(graph: GraphTable, o: ExecutorOptions, sizes: Sizes): ProgramBuffers['step'] {
-  const rowsAt = kHeadWords;
-  const selectedAt = rowsAt + kRowWords * o.maxRows;
-  const pagesAt = selectedAt + o.maxRows;
-  const ropeAt = pagesAt + sizes.pageWords;
-  const ropeRows = Math.max(o.maxRows, o.maxSteps ?? 32);
-  return { rowsAt, selectedAt, pagesAt, ropeAt, words: ropeAt + ropeRows * graph.config.headDim };
 }
 
 function encode(pass: GPUComputePassEncoder, list: readonly Dispatch[], rows: number, selected: number, splits: number): void {

@@ -5,7 +5,7 @@ import { LaminaError } from './error.ts';
 import { readBack } from './device.ts';
 import type { GraphTable } from './graph_table.ts';
 import { floatFromHalf, halfFromFloat } from './half.ts';
-import { kPage, type ProgramBuffers } from './program.ts';
+import { kPage, type ProgramBuffers } from './buffers.ts';
 
 export class KvCopy {
   readonly #device: GPUDevice;

@@ -24,15 +24,20 @@ export function bindingsOf(code: string): BindingPlace[] {
   }));
 }
 
+// By device, so that engines of one share what they have in common.
+const kMade = new WeakMap<GPUDevice, Map<string, Promise<Pipeline>>>();
+
 export class Pipelines {
   readonly #device: GPUDevice;
   readonly #common: ShaderConstants;
-  readonly #made = new Map<string, Promise<Pipeline>>();
+  readonly #made: Map<string, Promise<Pipeline>>;
 
   /** `common`: constants of every module. */
   constructor(device: GPUDevice, common: ShaderConstants) {
     this.#device = device;
     this.#common = common;
+    this.#made = kMade.get(device) ?? new Map();
+    kMade.set(device, this.#made);
   }
 
   get(stem: string, constants: ShaderConstants): Promise<Pipeline> {
@@ -42,6 +47,7 @@ export class Pipelines {
     if (!made) {
       made = this.#make(stem, code);
       this.#made.set(key, made);
+      made.catch(() => this.#made.delete(key));
     }
     return made;
   }

@@ -1,49 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model's step as dispatches, as backends/vulkan/program.cc has it: for each number of rows that a step
 // is rounded up to, which pipelines run with which buffers. Bind groups are made once.
+import { rowStride, type ProgramBuffers } from './buffers.ts';
+import { choosingThreads } from './choice.ts';
 import type { GpuFacts } from './device.ts';
 import { isMatmul, type BufferName, type GraphOp, type GraphTable, type GraphWeight } from './graph_table.ts';
+import { bucketKey, bucketOf, planMatmul, type Bucket } from './matmul_ways.ts';
 import type { Pipeline, Pipelines } from './pipelines.ts';
 import type { ShaderConstants } from './shader_source.ts';
 import type { Tuning } from './tuning.ts';
 import type { DeviceWeights, WeightPart } from './weights.ts';
 
-/** Words of the step's buffer before its rows; see shaders/include/common.wgsl. */
-export const kHeadWords = 8;
-export const kRowWords = 4;
-export const kPage = 64;
-
-export interface StepLayout {
-  readonly rowsAt: number;
-  readonly selectedAt: number;
-  readonly pagesAt: number;
-  readonly ropeAt: number;
-  readonly words: number;
-}
-
-/** How attention keeps a row's pieces: rows times splits of a step are at most `slots`. */
-export interface MixedLayout {
-  readonly slots: number;
-  /** Of the statistics, in pairs of floats. */
-  readonly statsAt: number;
-}
-
-export interface ProgramBuffers {
-  readonly activations: Readonly<Record<BufferName, GPUBuffer>>;
-  readonly xq: GPUBuffer;
-  readonly xs: GPUBuffer;
-  readonly head: GPUBuffer;
-  readonly tokens: GPUBuffer;
-  readonly choice: GPUBuffer;
-  readonly fresh: GPUBuffer | undefined;
-  /** By layer: keys, then values. */
-  readonly keys: readonly GPUBuffer[];
-  /** Elements from a layer's keys to its values. */
-  readonly valuesAt: number;
-  readonly kvWords: boolean;
-  readonly step: StepLayout;
-  readonly mixed: MixedLayout;
-}
+const kPromptLines = 32;  // queries of a workgroup, see attention_prompt.wgsl
 
 /** What a step is, as far as its dispatches depend on it. */
 export interface StepKind {
@@ -66,27 +34,6 @@ export interface Dispatch {
   /** Once for each split of the step's attention. */
   readonly splits: boolean;
   readonly weightBytes: number;
-}
-
-/** Floats between rows of a buffer of that width: whole vectors are read. */
-export function rowStride(width: number): number {
-  return Math.ceil(width / 16) * 16;
-}
-
-export const kMostVectorRows = 8;
-const kTileUnits = 32;
-
-type Way = 'fused' | 'rows' | 'tile';
-interface Bucket {
-  readonly way: Way;
-  /** Rows of x in one pass. */
-  readonly m: number;
-}
-
-/** What steps of that many rows share. */
-export function bucketOf(rows: number): Bucket {
-  if (rows <= 1) return { way: 'fused', m: 1 };
-  return { way: 'rows', m: rows <= 2 ? 2 : rows <= 4 ? 4 : 8 };
 }
 
 function weightFlag(dtype: GraphWeight['dtype']): string {
@@ -118,7 +65,7 @@ export class Program {
 
   /** The dispatches of such steps; made when first asked for. */
   dispatches(step: StepKind): Promise<Dispatch[]> {
-    const key = `${bucketOf(step.rows).m} ${step.selected === 0 ? 0 : bucketOf(step.selected).m} ${step.choose}`;
+    const key = `${this.#keyOf(step.rows)}, ${this.#keyOf(step.selected)}, ${step.choose}`;
     let list = this.#lists.get(key);
     if (!list) {
       list = this.#make(step);
@@ -128,11 +75,15 @@ export class Program {
     return list;
   }
 
+  #keyOf(rows: number): string {
+    return rows === 0 ? 'none' : bucketKey(bucketOf(rows, this.#tuning, this.#facts));
+  }
+
   async #make(step: StepKind): Promise<Dispatch[]> {
     const list: Promise<Dispatch>[] = [];
     for (const op of this.#graph.ops) {
       const n = op.selected ? step.selected : step.rows;
-      if (n > 0) this.#add(list, op, bucketOf(n));
+      if (n > 0) this.#add(list, op, bucketOf(n, this.#tuning, this.#facts));
     }
     if (step.choose !== 'nothing') this.#addChoose(list, step.choose);
     return Promise.all(list);
@@ -168,13 +119,6 @@ export class Program {
     return this.#weights.parts[index]?.[0]?.values;
   }
 
-  // Whether a workgroup's copy of a row of x fits its shared memory.
-  #fitsFused(w: GraphWeight): boolean {
-    const others = 4 * 1024 + 4 * Math.ceil(w.cols / 32) * 2 + 512;
-    const copy = w.dtype === 'i8' ? w.rowBytes : w.dtype === 'f16' ? 2 * w.rowBytes : w.rowBytes;
-    return copy + others <= this.#facts.maxShared;
-  }
-
   #addEmbed(list: Promise<Dispatch>[], op: GraphOp): void {
     const w = this.#graph.weights[op.weight]!;
     for (const part of this.#weights.parts[op.weight]!) {
@@ -208,60 +152,30 @@ export class Program {
 
   #addMatmul(list: Promise<Dispatch>[], op: GraphOp, bucket: Bucket): void {
     const w = this.#graph.weights[op.weight]!;
-    let { way, m } = bucket;
-    if (way === 'fused' && !this.#fitsFused(w)) [way, m] = ['rows', 1];
     const shape = this.#shape(op, w);
-    if (way !== 'fused') {
+    const fresh = op.kind === 'qkv_rope' && this.#buffers.fresh !== undefined;
+    const plan = planMatmul(op, w, bucket, this.#tuning, this.#facts, shape['THREADS'] as number, shape['LANES'] as number, fresh);
+    if (plan.way !== 'fused') {
       list.push(this.#dispatch('prepare_rows', op, shape, this.#activationBuffers(op), {
         x: 1, rowsEach: 1, rowsOnX: true, weightBytes: 0,
       }));
       Object.assign(shape, { NORM: false, GATHER: false, MERGE: false });
     }
-    const fresh = op.kind === 'qkv_rope' && this.#buffers.fresh !== undefined;
-    const unit = way === 'fused' ? this.#unitOf(op, w) : { rows: 4, threads: shape['THREADS'] as number };
-    const unroll = way === 'fused' ? Math.max(1, Math.floor(this.#tuning.inFlight / unit.rows)) : 2;
-    const turns = Math.ceil(w.rowBytes / 16 / (shape['LANES'] as number));
-    Object.assign(shape, {
-      M: m, FUSED: way === 'fused', TILE: way === 'tile', R: fresh ? 2 : unit.rows, THREADS: unit.threads,
-      UNROLL: Math.min(unroll, turns),
-    });
-    if (op.kind === 'qkv_rope') {
-      Object.assign(shape, { FRESH: fresh, KV_WORDS: fresh || this.#buffers.kvWords });
-    }
+    Object.assign(shape, plan.constants);
+    if (op.kind === 'qkv_rope') Object.assign(shape, { FRESH: fresh, KV_WORDS: fresh || this.#buffers.kvWords });
     for (const part of this.#weights.parts[op.weight]!) {
-      const outputs = op.kind === 'gate_up_silu' ? part.rows / 2 : part.rows;
-      const perUnit = op.kind === 'gate_up_silu' ? shape['R'] as number / 2 : shape['R'] as number;
-      const units = Math.ceil(outputs / perUnit);
+      const units = Math.ceil(part.rows / plan.unitRows);
       const buffers = {
         ...this.#weightBuffers(op, part),
         keys: op.kind !== 'qkv_rope' ? undefined : this.#buffers.fresh ?? this.#buffers.keys[op.layer],
       };
-      const tile = way === 'tile';
-      const threads = tile ? 256 : shape['THREADS'] as number;
-      const unitsEach = tile ? kTileUnits * 2 / (shape['R'] as number) : threads / (shape['LANES'] as number);
-      const constants = {
-        ...shape, THREADS: threads, UNITS: units, PART_ROW_BEGIN: part.begin, PART_ROWS: part.rows,
-      };
-      // As many workgroups as run at a time: each makes x ready once and then walks on.
-      const most = way === 'fused' ? this.#tuning.groups * 256 / threads : Infinity;
+      const constants = { ...shape, UNITS: units, PART_ROW_BEGIN: part.begin, PART_ROWS: part.rows };
       list.push(this.#dispatch(op.kind, op, constants, buffers, {
-        x: Math.min(Math.ceil(units / unitsEach), most), rowsEach: m, rowsOnX: false,
+        x: Math.min(Math.ceil(units / plan.unitsEach), plan.most), rowsEach: plan.rowsEach, rowsOnX: false,
         weightBytes: part.rows * (w.rowBytes + 4 * w.scalesPerRow),
       }));
     }
     if (fresh) this.#addKvStore(list, op);
-  }
-
-  // Many weight rows a unit share what is read of x; but there are to be workgroups enough for all of the device.
-  #unitOf(op: GraphOp, w: GraphWeight): { rows: number; threads: number } {
-    const lanes = this.#facts.subgroup || 32;
-    const least = op.kind === 'qkv_rope' ? 4 : op.kind === 'gate_up_silu' ? 2 : 1;
-    // A thread makes sixteen columns of x ready.
-    let threads = Math.min(this.#tuning.threads, this.#facts.maxThreads);
-    while (threads / 2 >= Math.max(w.cols / 16, this.#tuning.leastThreads)) threads /= 2;
-    let rows = 4;
-    while (rows > least && Math.ceil(w.rows / rows) / (threads / lanes) < this.#tuning.leastGroups) rows /= 2;
-    return { rows, threads };
   }
 
   #addKvStore(list: Promise<Dispatch>[], op: GraphOp): void {
@@ -281,22 +195,23 @@ export class Program {
   #addAttention(list: Promise<Dispatch>[], op: GraphOp, bucket: Bucket): void {
     const { head, keys, activations, kvWords } = this.#buffers;
     const { heads, headDim } = this.#graph.config;
-    const threads = this.#tuning.attentionThreads;  // a multiple of a page
-    const together = this.#headsTogether(bucket.way === 'tile' ? 4 : this.#tuning.attentionHeads);
+    const prompt = bucket.way === 'tile';
+    const threads = prompt ? 128 : this.#tuning.attentionThreads;  // a multiple of a page
+    const together = this.#headsTogether(prompt ? 8 : this.#tuning.attentionHeads);
     const constants = {
       SUBGROUPS: this.#facts.subgroup > 0, THREADS: threads,
       LANES: this.#facts.subgroup || Math.min(32, threads), HEADS: together, KV_WORDS: kvWords,
       SCALE: { f32: 1 / Math.sqrt(headDim) }, X_STRIDE: this.#stride('query'), OUT_STRIDE: this.#stride('mixed'),
     };
     const buffers = { x: activations.query, out_rows: activations.mixed, head, keys: keys[op.layer] };
-    list.push(this.#dispatch('attention', op, constants, buffers, {
-      x: heads / together, rowsEach: 1, rowsOnX: false, weightBytes: 0, splits: true,
+    list.push(this.#dispatch(prompt ? 'attention_prompt' : 'attention', op, constants, buffers, {
+      x: heads / together, rowsEach: prompt ? Math.floor(kPromptLines / together) : 1, rowsOnX: false, weightBytes: 0, splits: !prompt,
     }));
   }
 
   #addChoose(list: Promise<Dispatch>[], choose: 'likeliest' | 'sampled'): void {
     const { head, tokens, choice, activations } = this.#buffers;
-    const threads = Math.min(this.#facts.software ? 64 : 1024, this.#facts.maxThreads);
+    const threads = choosingThreads(this.#facts);
     const constants = {
       SUBGROUPS: this.#facts.subgroup > 0, THREADS: threads, LANES: this.#facts.subgroup || 32,
       N_OUT: this.#graph.config.vocab,

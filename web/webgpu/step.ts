@@ -2,7 +2,7 @@
 // One step of work as the device reads it.
 import { LaminaError } from './error.ts';
 import type { GraphTable } from './graph_table.ts';
-import { kPage, kRowWords, type StepLayout } from './program.ts';
+import { kPage, kRowWords, type StepLayout } from './buffers.ts';
 
 /** As core/engine/batch.h; arrays of one element a row. Only read during the call. */
 export interface Batch {

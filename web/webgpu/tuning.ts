@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sizes of workgroups, which depend on the device alone.
+import { kMostSplits, kPage } from './buffers.ts';
+import type { GpuFacts } from './device.ts';
 
 export interface Tuning {
   /** Of a workgroup that multiplies, at most: a power of two. */
@@ -12,26 +14,48 @@ export interface Tuning {
   readonly leastGroups: number;
   /** 16-byte words of weights that a thread has under way. */
   readonly inFlight: number;
+  /** Rows from which products go in tiles, and weight rows and rows of x that a thread makes of one: 2, 4 or 8. */
+  readonly tileRows: number;
+  readonly tile: number;
   /** A multiple of 64. */
   readonly attentionThreads: number;
   /** Query heads of a workgroup, at most. */
   readonly attentionHeads: number;
-  /** Positions of one split of attention, at least; and splits of a step of one row, at most. */
+  /** Positions of one split of attention, at least. */
   readonly splitPositions: number;
-  readonly splits: number;
   /** Tokens of one submission while more follow: the device works while the next are encoded. */
   readonly tokensTogether: number;
 }
 
-export const kDefaultTuning: Tuning = {
-  threads: 512, leastThreads: 128, groups: 1056, leastGroups: 120, inFlight: 4, attentionThreads: 256,
-  attentionHeads: 1, splitPositions: 256, splits: 4, tokensTogether: 1,
+const kDefaultTuning: Tuning = {
+  threads: 512, leastThreads: 128, groups: 1056, leastGroups: 120, inFlight: 4, tileRows: 12, tile: 8,
+  attentionThreads: 256, attentionHeads: 1, splitPositions: 256, tokensTogether: 1,
 };
-/** Of devices that are processors playing GPU. */
-export const kSoftwareTuning: Tuning = {
-  threads: 64, leastThreads: 64, groups: 16, leastGroups: 1, inFlight: 4, attentionThreads: 64,
-  attentionHeads: 8, splitPositions: 64, splits: 4, tokensTogether: 32,
+/** Of devices that are processors playing GPU: they compile a tile for seconds, and have no shared memory to gain by. */
+const kSoftwareTuning: Tuning = {
+  threads: 64, leastThreads: 64, groups: 16, leastGroups: 1, inFlight: 4, tileRows: 4096, tile: 4,
+  attentionThreads: 64, attentionHeads: 8, splitPositions: 64, tokensTogether: 32,
 };
+
+export function defaultTuning(facts: GpuFacts): Tuning {
+  return facts.software ? kSoftwareTuning : kDefaultTuning;
+}
+
+/**
+ * Few rows would leave a device idle: the positions of each are dealt to several workgroups, `positions` to one.
+ * Pages of a split are walked one after another, and what reads the result merges the splits: more positions get
+ * more of both. `n`: steps that follow; `slots`: rows times splits, at most.
+ */
+export function attentionSplits(
+  tuning: Tuning, kvIndices: Int32Array, n: number, slots: number,
+): { splits: number; positions: number } {
+  let longest = 0;
+  for (const i of kvIndices) longest = Math.max(longest, i + n);
+  const wanted = Math.round(Math.sqrt(longest / kPage));
+  const most = Math.max(1, Math.min(kMostSplits, wanted, Math.floor(slots / kvIndices.length)));
+  const positions = Math.ceil(longest / most / tuning.splitPositions) * tuning.splitPositions;
+  return { splits: Math.ceil(longest / positions), positions };
+}
 
 /** Where a choice is remembered: localStorage or a Map will do. */
 export interface TuningCache {

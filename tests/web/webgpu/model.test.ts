@@ -6,6 +6,7 @@ import * as path from 'node:path';
 import { after, test } from 'node:test';
 import { LaminaError } from '../../../web/webgpu/error.ts';
 import { WebGpuExecutor, planMemory, type TokenChoice } from '../../../web/webgpu/executor.ts';
+import { hostSample } from './host_sampler.ts';
 import {
   argmax, dawn, executor, kRoot, logitsOf, model, nativeLogits, range, rowError, rowsOf, tensor, together,
 } from './support.ts';
@@ -136,19 +137,28 @@ test('several sequences, scattered pages, page borders', async () => {
   assert.ok(rowError(row(mixed, 1, vocab), row(alone[0]!, 39, vocab)) < 1e-4);
 });
 
-test('tokens chosen on the device are those of single steps', async () => {
+test('tokens chosen on the device, the likeliest or by chance, are those of single steps', async () => {
   const m = model(kStoryteller, 'i8');
   const e = await started(gpu, m);
   const prompt = documents[3]!.slice(0, 60);
   await e.step(rowsOf(prompt.slice(0, -1), 0, range(16), false));
   const kv = await e.exportKv(Int32Array.from(range(1)), 59);
-  const told = await e.decode(rowsOf(prompt.slice(-1), 59, range(16)), 12, greedy);
-  await e.importKv(Int32Array.from(range(1)), 59, kv);
-  let token = prompt.at(-1)!;
-  for (let i = 0; i < 12; ++i) {
-    token = argmax(await e.step(rowsOf([token], 59 + i, range(16))));
-    assert.equal(told[i], token, `token ${i}`);
+  const units = Float32Array.from(range(12), (i) => ((i * 37 + 11) % 100) / 100);
+  const chance: TokenChoice = { temperature: 9, topK: 30, topP: 0.98, minP: 0, units };
+  const answers: number[][] = [];
+  for (const choice of [greedy, chance]) {
+    await e.importKv(Int32Array.from(range(1)), 59, kv);
+    const told = await e.decode(rowsOf(prompt.slice(-1), 59, range(16)), 12, choice);
+    await e.importKv(Int32Array.from(range(1)), 59, kv);
+    let token = prompt.at(-1)!;
+    for (let i = 0; i < 12; ++i) {
+      const logits = await e.step(rowsOf([token], 59 + i, range(16)));
+      token = choice.units ? hostSample(logits, choice, units[i]!) : argmax(logits);
+      assert.equal(told[i], token, `token ${i}`);
+    }
+    answers.push([...told]);
   }
+  assert.notDeepEqual(answers[0], answers[1]);
 });
 
 test('KV goes out and comes back, into other pages and another engine', async () => {

@@ -9,13 +9,16 @@ import { WebGpuExecutor, type Batch, type ExecutorOptions } from '../../../web/w
 
 export const kRoot = path.join(import.meta.dirname, '../../..');
 
+let instance: GPU | undefined;  // its devices do not keep it alive
+
 /** Dawn's navigator.gpu. The ICD is the environment's, else Chromium's SwiftShader. */
 export async function dawn(): Promise<GPU> {
   const swiftShader = '/usr/lib/chromium/vk_swiftshader_icd.json';
   if (!process.env['VK_DRIVER_FILES'] && fs.existsSync(swiftShader)) process.env['VK_DRIVER_FILES'] = swiftShader;
   process.env['VK_ICD_FILENAMES'] ??= process.env['VK_DRIVER_FILES'];
   const { create } = await import(path.join(kRoot, 'web/node_modules/webgpu/index.js')) as { create(options: string[]): GPU };
-  return create(['enable-dawn-features=allow_unsafe_apis']);
+  instance ??= create(['enable-dawn-features=allow_unsafe_apis']);
+  return instance;
 }
 
 export function lamina(...args: string[]): string {
