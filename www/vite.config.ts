@@ -7,6 +7,7 @@ import { defineConfig } from 'vite';
 import { compressed } from './build/compressed.ts';
 import { demoModel } from './build/demo_model.ts';
 import { engineFiles } from './build/engine_files.ts';
+import { engineAlias } from './build/engine_alias.ts';
 import { serviceWorker } from './build/service_worker.ts';
 
 const root = import.meta.dirname;
@@ -14,7 +15,7 @@ const root = import.meta.dirname;
 export default defineConfig({
   root,
   base: './',
-  resolve: { alias: { '@lamina/engine': path.join(root, '../web/engine/index.ts') } },
+  resolve: { alias: engineAlias },
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {
     outDir: process.env.LAMINA_WWW_OUT ?? path.join(root, '../build/www'),

@@ -3,4 +3,5 @@
 // and for service workers.
 
 export * from '../storage/index.ts';
+export { detectFeatures, type Features } from '../abi/features.ts';
 export { RpcClient, serve, type Handlers, type Port } from './worker/rpc.ts';

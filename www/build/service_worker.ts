@@ -1,27 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 // sw/index.ts into /sw.js, which must not have a hash in its name. It is told the shell's files
-// and a version made of their contents: `__SHELL_FILES__` and `__SHELL_VERSION__`.
+// with their hashes, and the build: a name made of all contents, which index.html carries too.
 
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { build, type Plugin } from 'vite';
+import { engineAlias } from './engine_alias.ts';
 
 const entry = path.join(import.meta.dirname, '../sw/index.ts');
 
-/** All files below `folder` but models and compressed copies, by paths from it. */
+/** All files below `folder` that make the page, by paths from it: no models, no compressed copies. */
 export function shellFiles(folder: string): string[] {
   return fs.readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((file) => file.isFile())
     .map((file) => path.relative(folder, path.join(file.parentPath, file.name)).replaceAll(path.sep, '/'))
-    .filter((file) => !/^models\/|^sw\.js$|\.(br|gz|map)$/.test(file))
+    .filter((file) => !/^models\/|^sw\.js$|^service-worker\.json$|\.(br|gz|map)$/.test(file))
     .sort();
 }
 
-function versionOf(folder: string, files: string[]): string {
-  const hash = createHash('sha256');
-  for (const file of files) hash.update(`${file}\n`).update(fs.readFileSync(path.join(folder, file)));
-  return hash.digest('hex').slice(0, 16);
+const hashOf = (folder: string, file: string): string =>
+  createHash('sha256').update(fs.readFileSync(path.join(folder, file))).digest('hex');
+
+/** Names the build in index.html; gives the name. */
+export function nameBuild(folder: string, files: readonly string[]): string {
+  const all = files.map((file) => `${file} ${hashOf(folder, file)}\n`).join('');
+  const name = createHash('sha256').update(all).digest('hex').slice(0, 16);
+  const page = path.join(folder, 'index.html');
+  const html = fs.readFileSync(page, 'utf8');
+  fs.writeFileSync(page, html.replace('</head>', `  <meta name="lamina-build" content="${name}">\n  </head>`));
+  return name;
 }
 
 export function serviceWorker(): Plugin {
@@ -32,21 +40,24 @@ export function serviceWorker(): Plugin {
     configResolved(config) {
       out = config.build.outDir;
     },
-    async closeBundle() {
-      if (!fs.existsSync(entry)) return;
-      const files = shellFiles(out);
-      await build({
-        configFile: false,
-        logLevel: 'warn',
-        publicDir: false,
-        define: {
-          __SHELL_FILES__: JSON.stringify(files), __SHELL_VERSION__: JSON.stringify(versionOf(out, files)),
-        },
-        build: {
-          outDir: out, emptyOutDir: false, target: 'es2022',
-          lib: { entry, formats: ['es'], fileName: () => 'sw.js' },
-        },
-      });
+    closeBundle: {
+      sequential: true,
+      async handler() {
+        const files = shellFiles(out);
+        const name = nameBuild(out, files);
+        const hashed = files.map((file) => [file, hashOf(out, file)]);
+        await build({
+          configFile: false,
+          logLevel: 'warn',
+          publicDir: false,
+          resolve: { alias: engineAlias },
+          define: { __SHELL_FILES__: JSON.stringify(hashed), __SHELL_VERSION__: JSON.stringify(name) },
+          build: {
+            outDir: out, emptyOutDir: false, target: 'es2022',
+            lib: { entry, formats: ['es'], fileName: () => 'sw.js' },
+          },
+        });
+      },
     },
   };
 }

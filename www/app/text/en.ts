@@ -11,6 +11,8 @@ export const en = {
   'app.dismiss': 'Dismiss',
   'app.loadFailed': 'This part of the page could not be loaded: {why}',
   'app.tryAgain': 'Try again',
+  'sw.threads': 'Loaded anew, this page may use several threads and answers faster.',
+  'sw.reload': 'Load anew',
   'nav.chat': 'Chat',
   'nav.models': 'Models',
   'nav.performance': 'Performance',
