@@ -126,16 +126,14 @@ LAMINA_INLINE F32 f32_scale_pow2(F32 v, F32 n) {
   return wasm_f32x4_mul(v, wasm_i32x4_shl(biased, 23));
 }
 
-// The bits of an f16 moved into an f32 mean 2^-112 of it, subnormal ones included.
+// The bits of an f16 moved into an f32 mean 2^-112 of it, subnormal ones included. Extended with its
+// sign, it brings that to its place, and copies below it that are masked away.
 LAMINA_INLINE F32 f32_load_f16(const uint16_t* p) {
-  const v128_t h = wasm_u32x4_load16x4(p);
-  const v128_t magnitude =
-      wasm_i32x4_shl(wasm_v128_and(h, wasm_i32x4_const_splat(0x7fff)), 13);
-  const v128_t sign = wasm_i32x4_shl(wasm_v128_and(h, wasm_i32x4_const_splat(0x8000)), 16);
-  const v128_t value = wasm_f32x4_mul(magnitude, wasm_f32x4_const_splat(0x1p112f));
-  const v128_t special = wasm_i32x4_gt(magnitude, wasm_i32x4_const_splat(0x0f7fffff));  // or NaN
-  const v128_t exponent = wasm_v128_and(special, wasm_i32x4_const_splat(0x7f800000));
-  return wasm_v128_or(wasm_v128_or(value, exponent), sign);
+  const v128_t moved = wasm_i32x4_shl(wasm_i32x4_load16x4(p), 13);
+  const v128_t bits = wasm_v128_and(moved, wasm_i32x4_const_splat(static_cast<int>(0x8fffe000u)));
+  const v128_t value = wasm_f32x4_mul(bits, wasm_f32x4_const_splat(0x1p112f));
+  const v128_t special = wasm_f32x4_ge(wasm_f32x4_abs(value), wasm_f32x4_const_splat(65536.0f));
+  return wasm_v128_or(value, wasm_v128_and(special, wasm_i32x4_const_splat(0x7f800000)));
 }
 // To nearest even. Beneath 2^-14, adding 0.5 leaves the count of 2^-24 in the low bits.
 LAMINA_INLINE void f32_store_f16(uint16_t* p, F32 v) {
