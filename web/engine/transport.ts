@@ -9,9 +9,12 @@ export interface Message {
   content: string;
 }
 
-/** What is answered: messages by the chat template, text as it stands, or tokens. */
+/**
+ * What is answered: messages by the chat template, text as it stands, or tokens. `begun` is how the
+ * answer to the messages begins already: only what follows is told.
+ */
 export type Prompt =
-  | { kind: 'messages'; messages: Message[] }
+  | { kind: 'messages'; messages: Message[]; begun?: string }
   | { kind: 'text'; text: string }
   | { kind: 'ids'; ids: number[] };
 

@@ -191,6 +191,7 @@ export class DaemonTransport implements Transport {
     else if (prompt.kind === 'messages') message.messages = prompt.messages;
     else if (prompt.kind === 'text') message.prompt = prompt.text;
     else message.prompt_ids = prompt.ids;
+    if (!begun && prompt.kind === 'messages' && prompt.begun) message.begun = prompt.begun;
     return message;
   }
 }

@@ -19,6 +19,8 @@ export interface GenerateMessage {
   id: string;
   model?: string;
   messages?: Message[];
+  /** How the answer to the messages begins already. */
+  begun?: string;
   prompt?: string;
   prompt_ids?: number[];
   sampling?: Sampling;

@@ -154,8 +154,10 @@ export class LocalHost {
   encode(prompt: Prompt): number[] {
     if (prompt.kind === 'ids') return prompt.ids;
     const { model } = this;
-    return Array.from(
-      prompt.kind === 'text' ? model.tokenize(prompt.text) : model.chat(prompt.messages));
+    if (prompt.kind === 'text') return Array.from(model.tokenize(prompt.text));
+    const ids = Array.from(model.chat(prompt.messages));
+    const { begun } = prompt;
+    return begun ? [...ids, ...model.tokenize(begun, { special: false })] : ids;
   }
 
   /** The events of one answer; the answers before it end first. */
