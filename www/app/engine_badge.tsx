@@ -13,9 +13,11 @@ import { Icon } from './ui/icons.tsx';
 
 const KINDS: readonly EngineKind[] = ['webgpu', 'wasm', 'daemon'];
 
-/** "WebAssembly · relaxed-SIMD, 4 threads" */
+/** "WebAssembly, 4 threads", "WebGPU on …" */
 export function describeEngine({ engine, device }: EngineInfo): string {
-  return device ? `${t(`engine.${engine}`)} · ${device}` : t(`engine.${engine}`);
+  const name = t(`engine.${engine}`);
+  if (device === '') return name;
+  return device.startsWith(name) ? device : t('engine.onDevice', { engine: name, device });
 }
 
 /** The answers come from the processor although a GPU was wanted. */

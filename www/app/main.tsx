@@ -7,6 +7,7 @@ import { App } from './app.tsx';
 import { followAddress, parseRoute, route } from './router.ts';
 import { takeTokenFromAddress } from './state/settings.ts';
 import { allowOwnScripts } from './state/trusted_types.ts';
+import { loadKnownModel } from './state/engine.ts';
 import { applyTheme } from './state/theme.ts';
 import { register } from './sw_client.ts';
 
@@ -17,4 +18,5 @@ applyTheme();
 followAddress();
 const root = document.getElementById('app');
 if (root) render(<App />, root);
+loadKnownModel();
 void register();

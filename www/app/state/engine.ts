@@ -42,9 +42,11 @@ function update(change: Partial<EngineState>): void {
   engineState.value = { ...engineState.value, ...change };
 }
 
+const capital = (text: string) => text.charAt(0).toLocaleUpperCase() + text.slice(1);
+
 function notice(one: Notice): void {
   update({ notices: [...engineState.value.notices.slice(-19), one] });
-  toast(one.text);
+  if (one.kind !== 'fallback' && one.kind !== 'hint') toast(capital(one.text)); // these have their places
   if (engine) void engine.refreshInfo().then((info) => update({ info })).catch(() => {});
 }
 
@@ -61,6 +63,10 @@ export async function engineOptions(): Promise<EngineOptions> {
   if (chosen) options.model = chosen;
   if (settings.contextSize.value > 0) options.contextSize = settings.contextSize.value;
   if (settings.threads.value > 0) options.threads = settings.threads.value;
+  // A daemon's models are asked of it with its token; nobody else gets that.
+  if (token && here.daemon && chosen && new URL(chosen).origin === location.origin) {
+    options.headers = { Authorization: `Bearer ${token}` };
+  }
   if (settings.trustKeys.value.length > 0) options.trust = { pinned: settings.trustKeys.value };
   return options;
 }
@@ -68,7 +74,9 @@ export async function engineOptions(): Promise<EngineOptions> {
 async function make(signal: AbortSignal): Promise<Engine> {
   const asked = await engineOptions();
   const common = {
-    ...asked, signal, onNotice: notice, onProgress: (progress: Progress) => update({ progress }),
+    ...asked, signal, onNotice: notice,
+    onProgress: (progress: Progress) => update({ progress }),
+    onPlan: (plan: ModelPlan) => update({ plan }),
   };
   try {
     return await createEngine(common);
@@ -88,8 +96,18 @@ async function makeWithoutDaemon(options: EngineOptions, error: LaminaError): Pr
   }
   const mayFall = settings.engine.value === 'auto' && options.model !== undefined;
   if (!mayFall || error.code !== 'connection_lost') throw error;
-  notice({ text: t('engine.daemonAway', { why: error.message }), cause: error });
+  notice({ kind: 'fallback', text: t('engine.daemonAway', { why: error.message }), cause: error });
   return createEngine({ ...options, engine: 'auto' });
+}
+
+const LOADED_BEFORE = 'lamina.loadedBefore';
+
+/** At the start: what was loaded here before needs no click; anything else waits until it is wanted. */
+export function loadKnownModel(): void {
+  if (localStorage.getItem(LOADED_BEFORE) === null && settings.daemon.value.token === '') return;
+  const load = () => void loadEngine().catch(() => {});
+  if (typeof requestIdleCallback === 'function') requestIdleCallback(load, { timeout: 1000 });
+  else setTimeout(load, 200);
 }
 
 /** The engine, loaded where it is not; all who ask while it loads get the same one. */
@@ -108,6 +126,7 @@ async function load(): Promise<Engine> {
   try {
     const made = await make(signal);
     engine = made;
+    localStorage.setItem(LOADED_BEFORE, made.info.model);
     update({ status: 'ready', info: made.info, ...(made.plan ? { plan: made.plan } : {}) });
     return made;
   } catch (thrown) {
@@ -132,6 +151,29 @@ export async function switchEngine(kind: EngineKind): Promise<void> {
     await engine.switchTo(kind);
     settings.engine.value = kind;
     update({ info: engine.info });
+  } finally {
+    const { movingTo: _, ...rest } = engineState.value;
+    engineState.value = rest;
+  }
+}
+
+async function browserEngine(): Promise<EngineKind> {
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  return adapter ? 'webgpu' : 'wasm';
+}
+
+/** A daemon was lost: true when this browser computes instead. The user's choice stays. */
+export async function fallBackToBrowser(cause: LaminaError): Promise<boolean> {
+  if (!engine || engine.info.engine !== 'daemon') return false;
+  const kind = await browserEngine();
+  update({ movingTo: kind });
+  try {
+    await engine.switchTo(kind);
+    update({ info: engine.info });
+    notice({ kind: 'fallback', text: t('engine.daemonLost', { engine: t(`engine.${kind}`) }), cause });
+    return true;
+  } catch {
+    return false; // the daemon's loss is what is told
   } finally {
     const { movingTo: _, ...rest } = engineState.value;
     engineState.value = rest;

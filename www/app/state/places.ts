@@ -33,7 +33,7 @@ async function daemonModels(): Promise<OfferedModel[] | null> {
 async function hostedModels(): Promise<OfferedModel[]> {
   const list = new URL('models/index.json', base());
   const response = await fetch(list);
-  if (!response.ok) return [];
+  if (!response.ok) throw new Error(`${list.href}: HTTP ${response.status}`);
   const { models } = (await response.json()) as { models?: { name?: unknown; path?: unknown }[] };
   if (!Array.isArray(models)) return [];
   return models.flatMap(({ name, path }) => (typeof name === 'string' && typeof path === 'string'
@@ -42,8 +42,25 @@ async function hostedModels(): Promise<OfferedModel[]> {
 
 async function look(): Promise<Place> {
   const daemon = await daemonHere().catch(() => null);
-  if (daemon) return { daemon: true, models: daemon };
-  return { daemon: false, models: await hostedModels().catch(() => []) };
+  if (daemon) return { daemon: true, models: remember(daemon) };
+  return { daemon: false, models: await hostedModels().then(remember, () => remembered()) };
+}
+
+// Without a network, what was offered the last time may well be stored.
+const LAST = 'lamina.lastModels';
+
+function remember(models: OfferedModel[]): OfferedModel[] {
+  if (models.length === 0) return remembered();
+  localStorage.setItem(LAST, JSON.stringify(models));
+  return models;
+}
+
+function remembered(): OfferedModel[] {
+  try {
+    return JSON.parse(localStorage.getItem(LAST) ?? '[]') as OfferedModel[];
+  } catch {
+    return [];
+  }
 }
 
 // Only a daemon names its own WebSocket in the policy that it sends with the page; a static host is

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a user does in a conversation: send, stop, regenerate, edit, continue.
+
+import { go } from '../router.ts';
+import { answer, stopAnswer } from './answer.ts';
+import { answering } from './answering.ts';
+import { addMessage, current, messages, newId, path, startConversation } from './conversations.ts';
+import type { Message } from './db.ts';
+
+function newMessage(conversation: string, parent: string | null, role: Message['role'], content: string): Message {
+  return { id: newId(), conversation, parent, role, content, created: Date.now() };
+}
+
+async function answerTo(question: Message): Promise<void> {
+  const reply = newMessage(question.conversation, question.id, 'assistant', '');
+  await addMessage({ ...reply, end: 'unfinished' });
+  await answer(reply.id, { begun: '' });
+}
+
+/** Starts a conversation where none is open. */
+export async function send(text: string): Promise<void> {
+  if (text.trim() === '' || answering.value) return;
+  const open = current.value ?? (await startConversation(text));
+  const question = newMessage(open.id, path.value.at(-1)?.id ?? null, 'user', text);
+  await addMessage(question);
+  go({ view: 'chat', id: open.id });
+  await answerTo(question);
+}
+
+export const stop = stopAnswer;
+
+/** Another answer to the same question, beside the one there is. */
+export async function regenerate(id: string): Promise<void> {
+  const question = messages.value.get(messages.value.get(id)?.parent ?? '');
+  if (question && !answering.value) await answerTo(question);
+}
+
+/** The question in other words, and its answer, as a branch beside the old one. */
+export async function edit(id: string, text: string): Promise<void> {
+  const old = messages.value.get(id);
+  if (!old || answering.value || text.trim() === '') return;
+  const question = newMessage(old.conversation, old.parent, 'user', text);
+  await addMessage(question);
+  await answerTo(question);
+}
+
+/** The same answer goes on where it ended. */
+export async function continueAnswer(id: string): Promise<void> {
+  const old = messages.value.get(id);
+  if (old && !answering.value) await answer(id, { begun: old.content });
+}
