@@ -7,8 +7,9 @@ test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-14-d
 cross_packages=(g++-12-aarch64-linux-gnu qemu-user-static googletest)
 # The kernels as WebAssembly: the compiler and its libraries (Debian's security suite), and what runs it.
 wasm_packages=(clang-22 lld-22 libc++-22-dev-wasm32 libc++abi-22-dev-wasm32 libclang-rt-22-dev-wasm32 wasi-libc googletest)
-# The browser engines: a real browser, and SwiftShader with it.
+# The browser engines: a real browser, and SwiftShader with it; another, whose WebGPU has shader-f16.
 web_packages=(chromium)
+firefox_packages=(firefox-esr)
 # The daemon's clients.
 client_packages=(curl)
 

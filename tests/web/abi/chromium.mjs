@@ -15,8 +15,9 @@ const TYPES = {
 export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 /** Serves `mounts` on a free port of this machine; {url, close()}. `isolated`: COOP and COEP. */
-export async function serve(mounts, { isolated = true } = {}) {
+export async function serve(mounts, { isolated = true, onRequest = () => {} } = {}) {
   const server = createServer((request, response) => {
+    onRequest(request.url);
     const [, mount, ...rest] = decodeURIComponent(new URL(request.url, 'http://x').pathname).split('/');
     const path = mounts[mount] && join(mounts[mount], normalize(`/${rest.join(sep)}`));
     if (isolated) {
