@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { findChromium } from '../tests/web/support/browser.mjs';
 import { startFaultyServer } from '../tests/web/support/faulty_server.mjs';
+import { heapOf } from '../tests/web/support/heap.mjs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -49,49 +50,17 @@ async function digestOnly(_, { parallel }) {
   return (rounds * parallel * 44) / seconds;
 }
 
-/** Peak of the worker's heap and of the buffers beside it, in bytes, until stop(). */
-async function watchHeap(page, attached) {
-  const cdp = attached.cdp;
-  const peak = { heap: 0, buffers: 0, both: 0 };
-  let id = 0;
-  const onMessage = ({ message }) => {
-    const { result } = JSON.parse(message);
-    if (result?.usedSize === undefined) return;
-    const buffers = result.backingStorageSize ?? 0;
-    peak.heap = Math.max(peak.heap, result.usedSize);
-    peak.buffers = Math.max(peak.buffers, buffers);
-    peak.both = Math.max(peak.both, result.usedSize + buffers);
-  };
-  cdp.on('Target.receivedMessageFromTarget', onMessage);
-  const timer = setInterval(() => {
-    if (!attached.sessionId) return;
-    const message = JSON.stringify({ id: ++id, method: 'Runtime.getHeapUsage' });
-    cdp.send('Target.sendMessageToTarget', { sessionId: attached.sessionId, message })
-      .catch(() => {});
-  }, 20);
-  return () => {
-    clearInterval(timer);
-    cdp.off('Target.receivedMessageFromTarget', onMessage);
-    return peak;
-  };
-}
-
 const server = await startFaultyServer({ folder: resolve(positionals[0]) });
 const profile = await mkdtemp(join(tmpdir(), 'lamina-bench-'));
 const context = await found.chromium.launchPersistentContext(profile, found.options);
 try {
   const page = await context.newPage();
-  const attached = { cdp: await context.newCDPSession(page), sessionId: null };
-  attached.cdp.on('Target.attachedToTarget', ({ sessionId, targetInfo }) => {
-    if (targetInfo.type === 'worker') attached.sessionId = sessionId;
-  });
-  await attached.cdp.send('Target.setAutoAttach',
-    { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
+  const heaps = await heapOf(page);
   await page.goto(`${server.url}/tests/web/support/harness.html`);
   await page.waitForFunction(() => globalThis.ready === true);
   const measure = async (name, verify) => {
     const options = { parallel: Number(values.parallel), backend: values.backend, verify };
-    const stop = await watchHeap(page, attached);
+    const stop = heaps.peak('harness_worker');
     const answer = await page.evaluate(([text, given]) => globalThis.inWorker(text, given),
       [String(load), { url: `${server.url}/models/folder/manifest.json`, options }]);
     const peak = stop();
