@@ -22,7 +22,7 @@ export interface EngineParts {
   transport: Transport;
   plan: ModelPlan | null;
   /** Another transport of the same model. */
-  open: (kind: EngineKind) => Promise<Transport>;
+  open: (kind: EngineKind, signal?: AbortSignal) => Promise<Transport>;
   onNotice: (notice: Notice) => void;
 }
 
@@ -137,13 +137,14 @@ export class Engine implements AsyncDisposable {
    * Moves to another engine between two tokens; running answers go on there. Between webgpu and
    * wasm they take their KV cache along, to and from the daemon it is computed again. Without
    * success everything stays as it was.
-   * Errors: what opening the other engine ends with.
+   * Errors: what opening the other engine ends with; `cancelled` once `signal` fires.
    */
-  async switchTo(kind: EngineKind): Promise<void> {
+  async switchTo(kind: EngineKind, { signal }: CallOptions = {}): Promise<void> {
     this.check();
     await this.move?.catch(() => {});
+    throwIfAborted(signal);
     if (this.transport.kind === kind) return;
-    this.move = this.moveTo(kind).finally(() => {
+    this.move = this.moveTo(kind, signal).finally(() => {
       this.move = undefined;
     });
     await this.move;
@@ -257,14 +258,14 @@ export class Engine implements AsyncDisposable {
     await this.refreshInfo();
   }
 
-  private async moveTo(kind: EngineKind): Promise<void> {
+  private async moveTo(kind: EngineKind, signal: AbortSignal | undefined): Promise<void> {
     const old = this.transport;
     if (old.switchTo && kind !== 'daemon') {
-      await old.switchTo(kind);
+      await old.switchTo(kind, signal);
       await this.refreshInfo();
       return;
     }
-    const next = await this.parts.open(kind);
+    const next = await this.parts.open(kind, signal);
     this.transport = next;
     this.current = await next.info();
     const legs = [...this.legs];

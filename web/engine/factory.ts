@@ -22,8 +22,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     throw new LaminaError('invalid_argument', what);
   }
   const { kind, why } = await choose(wanted, options);
-  const later = { ...options, signal: undefined, onPlan: undefined };
-  const open = (next: EngineKind) => openTransport(next, later);
+  const open = (next: EngineKind, signal?: AbortSignal) =>
+    openTransport(next, { ...options, signal, onPlan: undefined });
   const transport = await openTransport(kind, options);
   const plan = transport instanceof LocalTransport ? transport.plan : undefined;
   const onNotice = options.onNotice ?? (() => {});

@@ -44,7 +44,7 @@ export class LocalTransport implements Transport {
   /** Starts a worker and opens the model in it. Errors: as createEngine(). */
   static async open(setup: LocalSetup): Promise<LocalTransport> {
     throwIfAborted(setup.signal);
-    const patience = new Patience(setup.startTimeout);
+    const patience = new Patience(setup.startTimeout, setup.signal);
     const transport = new LocalTransport(setup);
     try {
       await Promise.race([transport.load(patience), patience.over]);
@@ -84,9 +84,9 @@ export class LocalTransport implements Transport {
     return this.rpc.call('encode', prompt);
   }
 
-  async switchTo(kind: EngineKind): Promise<void> {
+  async switchTo(kind: EngineKind, signal?: AbortSignal): Promise<void> {
     if (kind === 'daemon') throw new LaminaError('unsupported', 'a worker is no daemon');
-    for await (const progress of this.rpc.stream('switchTo', kind)) {
+    for await (const progress of this.rpc.stream('switchTo', kind, signal)) {
       this.setup.onProgress?.(progress);
     }
     this.kind = kind;
@@ -151,20 +151,22 @@ async function askToKeep(): Promise<void> {
   if (storage && !(await storage.persisted?.())) await storage.persist?.();
 }
 
-/** Runs out where nothing happens for so long. */
+/** Runs out where nothing happens for so long, or the caller's does. */
 class Patience {
-  /** Never resolves; rejects with `timeout`. */
+  /** Never resolves; rejects with `timeout` or `cancelled`. */
   readonly over: Promise<never>;
   private readonly ms: number | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private give: (error: LaminaError) => void = () => {};
 
-  constructor(ms: number | undefined) {
+  constructor(ms: number | undefined, signal: AbortSignal | undefined) {
     this.ms = ms;
     this.over = new Promise((_, reject) => {
       this.give = reject;
     });
     this.over.catch(() => {});
+    const stop = () => this.give(new LaminaError('cancelled', 'the call was aborted'));
+    signal?.addEventListener('abort', stop, { once: true });
     this.begin();
   }
 

@@ -88,7 +88,7 @@ export type GenerationEvent =
 export interface Transport {
   readonly kind: EngineKind;
   /** Where it can move by itself, with running answers going on: its `kind` changes. */
-  switchTo?(kind: EngineKind): Promise<void>;
+  switchTo?(kind: EngineKind, signal?: AbortSignal): Promise<void>;
   info(): Promise<EngineInfo>;
   /**
    * Ending the iteration early cancels. When `signal` fires, the answer ends with `done` and

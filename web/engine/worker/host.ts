@@ -49,7 +49,7 @@ export class LocalHost {
   private reason = '';
   private runner: Runner | undefined;
   private session: Session | undefined;
-  private shardsInModule = false;
+  private readonly inModule = new Set<number>(); // shards
   private waiting = 0;
   private turn: Promise<void> = Promise.resolve();
   private move: { to: Runner; done: () => void; failed: (error: unknown) => void } | undefined;
@@ -315,9 +315,7 @@ export class LocalHost {
     const total = plan.weightBytes + plan.kvBytes + plan.activationBytes;
     const { fits, reason } = this.judge('wasm', total, plan);
     if (!fits) throw new LaminaError('resource_exhausted', reason);
-    const runner = await WasmRunner.create(parts, this.shardsInModule);
-    this.shardsInModule = true;
-    return runner;
+    return WasmRunner.create(parts, this.inModule);
   }
 
   private parts(

@@ -20,15 +20,16 @@ export class WasmRunner implements Runner {
     };
   }
 
-  /** Loads the shards into the module, unless `loaded` says that they are there. */
-  static async create(parts: RunnerParts, loaded: boolean): Promise<WasmRunner> {
+  /** Loads the shards into the module but for those `inModule`, which has them all then. */
+  static async create(parts: RunnerParts, inModule: Set<number>): Promise<WasmRunner> {
     const { model, stored, signal } = parts;
-    if (!loaded) {
-      const shards = stored.shards(signal, parts.onLoaded);
-      for await (const { index, bytes } of shards) {
-        model.shardInto(index).set(bytes);
-        model.shardDone(index);
-      }
+    const indices = stored.manifest.order.filter((index) => !inModule.has(index));
+    const some = inModule.size > 0 ? { indices } : {};
+    const shards = indices.length > 0 ? stored.shards(signal, parts.onLoaded, some) : [];
+    for await (const { index, bytes } of shards) {
+      model.shardInto(index).set(bytes);
+      model.shardDone(index);
+      inModule.add(index);
     }
     const options = { context: parts.contextSize, threads: parts.threads };
     return new WasmRunner(model.createEngine(options));
