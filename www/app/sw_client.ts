@@ -17,6 +17,9 @@ export const updateReady = signal(false);
 /** Whether the page opens without network. */
 export const offlineState = signal<OfflineState>('preparing');
 
+/** Asks the browser to install the page as an app; null where it offers no such thing. */
+export const installOffer = signal<(() => Promise<void>) | null>(null);
+
 const KEY = 'lamina.offline';
 const HOUR = 3_600_000;
 const UNTOUCHED_MS = 8000; // after that a page is being read
@@ -131,6 +134,18 @@ function isolate(): void {
   if (!touched && performance.now() < UNTOUCHED_MS && !answering.value) return location.reload();
   toast(t('sw.threads'), { seconds: 0, action: { label: t('sw.reload'), run: reload } });
 }
+
+// Chromium's way: the event is kept for the page's own button.
+interface InstallEvent extends Event {
+  prompt(): Promise<unknown>;
+}
+globalThis.addEventListener?.('beforeinstallprompt', (event) => {
+  event.preventDefault();
+  installOffer.value = async () => {
+    installOffer.value = null;
+    await (event as InstallEvent).prompt();
+  };
+});
 
 let touched = false;
 for (const kind of ['pointerdown', 'keydown', 'hashchange']) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { enModels } from './en_models.ts';
+
 export const en = {
   'app.name': 'Lamina',
   'app.skip': 'Skip to the content',
@@ -197,4 +199,6 @@ export const en = {
   'example.poem': 'Write a short poem about the moon.',
   'example.key': 'Tell me a story about a lonely bat who found a key.',
   'example.opposite': 'What is the opposite of dark?',
+
+  ...enModels,
 } as const;
