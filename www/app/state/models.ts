@@ -179,8 +179,7 @@ export async function remove(url: string): Promise<void> {
   await working(url, 'remove', () => storeClient().call('remove', { url: manifestOf(url) }));
   const gone = models.value.find((entry) => entry.url === url && entry.origin === 'stored' && !entry.error);
   if (gone) models.value = models.value.filter((entry) => entry !== gone);
-  else change(url, (entry) => without(entry, 'plan', 'verdict'));
-  if (!gone) await estimate(url);
+  else change(url, (entry) => without(entry, 'verdict'));
 }
 
 /** Takes a model folder's files; gives its address. Errors: as the store's. */
