@@ -6,7 +6,7 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { ChatView } from './chat/chat_view.tsx';
 import { EngineBadge } from './engine_badge.tsx';
-import { hrefOf, route, type Route } from './router.ts';
+import { route, type Route } from './router.ts';
 import { Sidebar } from './sidebar.tsx';
 import { answering } from './state/answering.ts';
 import { current } from './state/conversations.ts';
@@ -40,7 +40,7 @@ export function App() {
   }, [at]);
   return (
     <div class={sidebarOpen.value ? 'app sidebar-open' : 'app'}>
-      <a class="skip" href={hrefOf(at)} onClick={(event) => (event.preventDefault(), main.current?.focus())}>
+      <a class="skip" href="#content" onClick={(event) => (event.preventDefault(), main.current?.focus())}>
         {t('app.skip')}
       </a>
       <Sidebar onClose={() => (sidebarOpen.value = false)} />

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One conversation in the sidebar: open, rename, export, delete.
 
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { go, hrefOf } from './router.ts';
 import { addWhole, changeConversation, removeConversation } from './state/conversations.ts';
 import { getMessages, type Conversation } from './state/db.ts';
@@ -42,7 +42,7 @@ export function ConversationRow({ row, here }: { row: Conversation; here: boolea
 
 function RenameField({ row, onDone }: { row: Conversation; onDone: () => void }) {
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     input.current?.focus();
     input.current?.select();
   }, []);

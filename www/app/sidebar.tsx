@@ -63,7 +63,8 @@ export function Sidebar({ onClose }: { onClose: () => void }) {
       if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== 'k') return;
       event.preventDefault();
       document.querySelector<HTMLElement>('.sidebar-toggle')?.click();
-      requestAnimationFrame(() => search.current?.focus());
+      search.current?.focus();
+      if (document.activeElement !== search.current) setTimeout(() => search.current?.focus(), 50); // once it is shown
     };
     addEventListener('keydown', onKey);
     return () => removeEventListener('keydown', onKey);

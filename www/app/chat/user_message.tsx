@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the user wrote: copy, edit into a new branch.
 
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { answering } from '../state/answering.ts';
 import { edit } from '../state/chat.ts';
 import type { Message } from '../state/db.ts';
@@ -39,7 +39,7 @@ export function UserMessage({ message, branches }: { message: Message; branches:
 
 function EditField({ message, onDone }: { message: Message; onDone: () => void }) {
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = field.current;
     if (!element) return;
     element.focus();

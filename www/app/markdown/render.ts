@@ -8,6 +8,7 @@ import { decorate, decorateCode } from './code_bar.ts';
 import { languageOf, parser, type Token } from './parser.ts';
 import { sanitize } from './sanitize.ts';
 
+const DEFINITION = /^ {0,3}\[[^\]\n]+\]:/m;
 const SLICE = 1500; // characters of backlog that are looked at in one go
 
 interface OpenCode {
@@ -22,7 +23,7 @@ export class MarkdownRenderer {
   private seen = 0; // of source, looked at
   private from = 0; // of source, where the last block begins
   private ended = false;
-  private env: Record<string, unknown> = {};
+  private env: Record<string, unknown> = {}; // of the last parse
   private last: ChildNode[] = []; // the last block's nodes
   private list: HTMLElement | null = null; // whose items before the last are done
   private code: OpenCode | null = null;
@@ -35,8 +36,9 @@ export class MarkdownRenderer {
 
   /** The text so far; anything but growth begins anew. `ended`: no more will come. */
   update(source: string, ended: boolean): void {
-    if (!source.startsWith(this.source) || (this.ended && source !== this.source)) this.restart();
-    if (this.ended && ended) return;
+    const goesOn = source.startsWith(this.source) && (!this.ended || (ended && source === this.source));
+    if (!goesOn) this.restart();
+    if (this.ended) return;
     this.source = source;
     this.ended = ended;
     enqueue(this.job);
@@ -50,11 +52,11 @@ export class MarkdownRenderer {
   }
 
   private restart(): void {
+    delete this.root.dataset['drawn'];
     this.root.replaceChildren();
     this.source = '';
     this.seen = this.from = 0;
     this.ended = false;
-    this.env = {};
     this.last = [];
     this.list = null;
     this.code = null;
@@ -80,8 +82,7 @@ export class MarkdownRenderer {
   // Freezes what is followed by another block, and draws the last one, which may yet change.
   private draw(behind: boolean): void {
     const tail = this.source.slice(this.from, this.seen);
-    const tokens = parser.parse(tail, this.env);
-    const blocks = splitBlocks(tokens);
+    const blocks = splitBlocks(parser.parse(tail, (this.env = {})));
     const open = blocks.at(-1);
     if (!open) return;
     for (const block of blocks.slice(0, -1)) this.freeze(block);
@@ -205,13 +206,12 @@ export class MarkdownRenderer {
   private finish(): void {
     this.keep();
     this.list = null;
-    // A reference that is defined after its use could not be known earlier.
-    const defined = Object.keys(this.env['references'] ?? {});
-    if (defined.length > 0) this.drawAnew();
+    this.root.dataset['drawn'] = '';
+    if (DEFINITION.test(this.source)) this.drawAnew(); // a reference may be used far from there
   }
 
   private drawAnew(): void {
-    const blocks = splitBlocks(parser.parse(this.source, this.env));
+    const blocks = splitBlocks(parser.parse(this.source, (this.env = {})));
     this.root.replaceChildren();
     const job = () => {
       const block = blocks.shift();

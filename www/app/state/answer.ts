@@ -18,7 +18,7 @@ import { pathTo } from './tree.ts';
 type Finish = Extract<GenerationEvent, { kind: 'done' }>['finish'];
 type GenerationEvent = ReturnType<Engine['generate']> extends AsyncGenerator<infer E> ? E : never;
 
-const STORE_MS = 1000;
+const STORE_MS = 500;
 
 /** Models that complete text: they have no chat template. */
 export const plainModels = signal<ReadonlySet<string>>(new Set());
@@ -46,9 +46,12 @@ export async function answer(id: string, { begun }: { begun: string }): Promise<
   answering.value = { conversation: conversation.id, message: id };
   setMessage(run.message);
   setLive(id, begun);
+  const leaving = () => run.store();
+  addEventListener('pagehide', leaving);
   try {
     await run.toItsEnd();
   } finally {
+    removeEventListener('pagehide', leaving);
     setMessage(run.message);
     await putMessage(run.message).catch(() => {});
     liveNumbers.value = null;
@@ -128,9 +131,12 @@ class Run {
     const sampled = this.clock.tokens(tokens, engine.info.engine);
     if (sampled) liveNumbers.value = sampled;
     if (text !== '') setLive(this.message.id, this.message.content);
-    const now = performance.now();
-    if (now - this.storedAt < STORE_MS) return;
-    this.storedAt = now;
+    if (performance.now() - this.storedAt > STORE_MS) this.store();
+  }
+
+  /** What there is, in case that the page does not live to see the end. */
+  store(): void {
+    this.storedAt = performance.now();
     void putMessage({ ...this.message }).catch(() => {});
   }
 
