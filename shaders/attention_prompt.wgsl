@@ -20,6 +20,8 @@ const WIDE = 16u;                          // threads side by side; THREADS is 8
 const QUADS = KV_DIM / 4u;
 const EACH = (QUADS + WIDE - 1u) / WIDE;   // quads of a query's sums that a thread makes
 const STEP = 4u;                           // quads of q and of keys in shared memory at a time
+const AHEAD = 8u;                          // positions whose values are loaded together
+const KEYS_EACH = PAGE * STEP / THREADS;
 
 var<workgroup> tile_q: array<vec4<f32>, STEP * LINES>;
 var<workgroup> tile_k: array<vec4<f32>, STEP * PAGE>;
@@ -35,10 +37,9 @@ fn line_row(first: u32, line: u32, last: u32) -> u32 { return min(first + line /
 fn query_quad(row: u32, q_head: u32, quad_at: u32) -> vec4<f32> {
   var v = vec4<f32>();
   let at = row * X_STRIDE + q_head * HEAD_DIM;
-  for (var j = 0u; j < 4u; j++) {
-    if (4u * quad_at + j < HEAD_DIM) { v[j] = x[at + 4u * quad_at + j] * SCALE; }
-  }
-  return v;
+  for (var j = 0u; j < 4u; j++) { v[j] = x[at + min(4u * quad_at + j, HEAD_DIM - 1u)] * SCALE; }
+  let d = 4u * quad_at;
+  return select(vec4<f32>(), v, vec4<u32>(d, d + 1u, d + 2u, d + 3u) < vec4<u32>(HEAD_DIM));
 }
 
 fn place(lines: u32, line: u32, quad_at: u32) -> u32 { return quad_at * lines + (line ^ (2u * quad_at)); }
@@ -66,15 +67,16 @@ fn attend(first: u32, last: u32, first_head: u32, tid: u32) {
       {
         let line = tid / STEP;
         let quad_at = k + tid % STEP;
-        var v = vec4<f32>();
-        if (quad_at < QUADS) { v = query_quad(line_row(first, line, last), first_head + line % HEADS, quad_at); }
-        tile_q[place(LINES, line, tid % STEP)] = v;
+        tile_q[place(LINES, line, tid % STEP)] = query_quad(line_row(first, line, last), first_head + line % HEADS, quad_at);
       }
-      for (var i = tid; i < PAGE * STEP; i += THREADS) {
-        let quad_at = k + i % STEP;
-        var v = vec4<f32>();
-        if (quad_at < QUADS) { v = quad(at + min(i / STEP, n - 1u) * KV_DIM + 4u * quad_at); }
-        tile_k[place(PAGE, i / STEP, i % STEP)] = v;
+      var key = array<vec4<f32>, KEYS_EACH>();
+      for (var i = 0u; i < KEYS_EACH; i++) {
+        let line = min((tid + i * THREADS) / STEP, n - 1u);
+        key[i] = quad(at + line * KV_DIM + 4u * min(k + tid % STEP, QUADS - 1u));
+      }
+      for (var i = 0u; i < KEYS_EACH; i++) {
+        let wanted = k + tid % STEP < QUADS;
+        tile_k[place(PAGE, (tid + i * THREADS) / STEP, tid % STEP)] = select(vec4<f32>(), key[i], wanted);
       }
       workgroupBarrier();
       for (var c = 0u; c < STEP; c++) {
@@ -120,14 +122,23 @@ fn attend(first: u32, last: u32, first_head: u32, tid: u32) {
     for (var j = 0u; j < EACH; j++) {
       for (var i = 0u; i < 4u; i++) { acc[i * EACH + j] *= factor[i]; }
     }
-    for (var p = 0u; p < n; p++) {
-      let e = score[p * (LINES / 4u) + tm];
-      for (var j = 0u; j < EACH; j++) {
-        let v = quad(VALUES_AT + at + p * KV_DIM + 4u * min(tu + WIDE * j, QUADS - 1u));
-        acc[j] += e.x * v;
-        acc[EACH + j] += e.y * v;
-        acc[2u * EACH + j] += e.z * v;
-        acc[3u * EACH + j] += e.w * v;
+    // Loads without conditions, so that several are under way at once; weights beyond the page's n are zero.
+    for (var p = 0u; p < n; p += AHEAD) {
+      var v = array<vec4<f32>, AHEAD * EACH>();
+      for (var i = 0u; i < AHEAD; i++) {
+        for (var j = 0u; j < EACH; j++) {
+          v[i * EACH + j] = quad(VALUES_AT + at + min(p + i, n - 1u) * KV_DIM + 4u * min(tu + WIDE * j, QUADS - 1u));
+        }
+      }
+      for (var i = 0u; i < AHEAD; i++) {
+        let e = score[(p + i) * (LINES / 4u) + tm];
+        for (var j = 0u; j < EACH; j++) {
+          let value = v[i * EACH + j];
+          acc[j] += e.x * value;
+          acc[EACH + j] += e.y * value;
+          acc[2u * EACH + j] += e.z * value;
+          acc[3u * EACH + j] += e.w * value;
+        }
       }
     }
   }

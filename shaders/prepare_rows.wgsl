@@ -16,23 +16,10 @@
 @group(0) @binding(8) var<storage, read> head: array<u32>;
 //!include "weights.wgsl"
 //!include "lanes.wgsl"
-var<private> own_row: u32;
 //!if WEIGHT_I8
 fn store_word4(word4: u32, packed: vec4<u32>) { xq[own_row * ROW_WORDS4 + word4] = packed; }
 fn store_scale(block: u32, scale: f32) { xs[own_row * BLOCKS + block] = scale; }
 //!else
 fn store_float4(word: u32, v: vec4<f32>) { xq[own_row * (ROW_WORDS4 * WEIGHTS_PER_WORD4 / 4u) + word] = v; }
 //!end
-//!include "activations.wgsl"
-
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
-  own_row = wg.x;
-//!if GATHER
-  if (wg.x >= n_selected()) { return; }
-  prepare_row(head[SELECTED_AT + wg.x], tid);
-//!else
-  if (wg.x >= n_rows()) { return; }
-  prepare_row(wg.x, tid);
-//!end
-}
+//!include "prepare_main.wgsl"

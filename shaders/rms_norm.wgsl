@@ -9,18 +9,5 @@
 @group(0) @binding(8) var<storage, read> head: array<u32>;
 //!include "lanes.wgsl"
 const WEIGHTS_PER_WORD4 = 4u;
-var<private> own_row: u32;
 fn store_float4(word: u32, v: vec4<f32>) { out_rows[own_row * (OUT_STRIDE / 4u) + word] = v; }
-//!include "activations.wgsl"
-
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
-  own_row = wg.x;
-//!if GATHER
-  if (wg.x >= n_selected()) { return; }
-  prepare_row(head[SELECTED_AT + wg.x], tid);
-//!else
-  if (wg.x >= n_rows()) { return; }
-  prepare_row(wg.x, tid);
-//!end
-}
+//!include "prepare_main.wgsl"

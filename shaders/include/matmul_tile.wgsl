@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // y[m][r] = x[m] . weights[r] for many rows of x, which prepare_rows.wgsl has left in xq (and xs). A workgroup
 // of 16 by 16 threads makes 16 TILE_W weight rows by 16 TILE_X rows of x; a thread TILE_W by TILE_X of them,
-// 16 apart. Four quads of each row lie in shared memory at a time while the next are under way: of i8 16
+// 16 apart. STEP quads of each row lie in shared memory at a time while the next are under way: of i8 16
 // columns each, else four floats.
 //!if WEIGHT_I8
 alias Quad = vec4<u32>;
@@ -13,8 +13,8 @@ const QUADS_WORD4 = WEIGHTS_PER_WORD4 / 4u;
 const SIDE = 16u;
 const TILE_ROWS = SIDE * TILE_W;
 const TILE_M = SIDE * TILE_X;
-const STEP = 4u;
 const X_QUADS = ROW_WORDS4 * QUADS_WORD4;
+const SWIZZLE = 8u / STEP;
 const W_WORDS = TILE_ROWS * STEP / QUADS_WORD4;  // of the weights, a step
 const W_EACH = (W_WORDS + THREADS - 1u) / THREADS;
 const X_EACH = (TILE_M * STEP + THREADS - 1u) / THREADS;
@@ -23,7 +23,7 @@ var<workgroup> tile_w: array<Quad, STEP * TILE_ROWS>;
 var<workgroup> tile_x: array<Quad, STEP * TILE_M>;
 
 // Where a quad of a line lies: what neighbouring threads write or read is on different banks.
-fn place(lines: u32, line: u32, quad: u32) -> u32 { return quad * lines + (line ^ (2u * quad)); }
+fn place(lines: u32, line: u32, quad: u32) -> u32 { return quad * lines + (line ^ (SWIZZLE * quad)); }
 
 fn unit_at(first: u32, line: u32) -> u32 { return first + line / SIDE / R * SIDE + line % SIDE; }
 fn tile_row(first: u32, line: u32) -> u32 { return unit_row(min(unit_at(first, line), UNITS - 1u), line / SIDE % R); }
@@ -98,11 +98,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
       for (var i = 0u; i < X_EACH; i++) { next_x[i] = xq[x_at[i] + k + STEP]; }
     }
     for (var quad = 0u; quad < STEP; quad++) {
+      // place() of lines 16 apart.
+      let lines_w = quad * TILE_ROWS + (tu ^ (SWIZZLE * quad));
+      let lines_x = quad * TILE_M + (tm ^ (SWIZZLE * quad));
 //!each W TILE_W
-      let w$W = tile_w[place(TILE_ROWS, $Wu * SIDE + tu, quad)];
+      let w$W = tile_w[lines_w + $Wu * SIDE];
 //!end
 //!each X TILE_X
-      let x$X = tile_x[place(TILE_M, $Xu * SIDE + tm, quad)];
+      let x$X = tile_x[lines_x + $Xu * SIDE];
 //!each W TILE_W
 //!if WEIGHT_I8
       sum[$Xu * TILE_W + $Wu] = dot16_add(w$W, x$X, sum[$Xu * TILE_W + $Wu]);

@@ -7,15 +7,16 @@ import {
 } from './buffers.ts';
 import { choiceWords, isChoiceOfDevice, type TokenChoice } from './choice.ts';
 import { kMapRead, openDevice, type DeviceOptions, type GpuFacts, type OpenedDevice } from './device.ts';
+import { encode } from './dispatch.ts';
 import { LaminaError } from './error.ts';
 import { readGraphTable, type GraphTable } from './graph_table.ts';
 import { KvCopy } from './kv_copy.ts';
 import { bucketOf } from './matmul_ways.ts';
 import { Pipelines } from './pipelines.ts';
 import { measureOps, type OpTime } from './profile.ts';
-import { commonConstants, Program, type Dispatch } from './program.ts';
+import { commonConstants, Program } from './program.ts';
 import { checkBatch, StepWords, type Batch } from './step.ts';
-import { attentionSplits, candidates, defaultTuning, readTuning, type Tuning, type TuningCache } from './tuning.ts';
+import { attentionSplits, defaultTuning, type Tuning } from './tuning.ts';
 import { DeviceWeights } from './weights.ts';
 
 export { planMemory, type ExecutorOptions, type MemoryUse } from './buffers.ts';
@@ -115,7 +116,14 @@ export class WebGpuExecutor {
    */
   static async selfTest(gpu: GPU | GPUDevice, options: DeviceOptions = {}): Promise<void> {
     const { selfTest } = await import('./self_test.ts');
-    await selfTest(gpu, options);
+    await selfTest(gpu, undefined, options);
+  }
+
+  /** The same on this executor's device, for the kernels of its model; may go on beside uploadShard(). */
+  async selfTest(): Promise<void> {
+    this.#alive();
+    const { selfTest } = await import('./self_test.ts');
+    await selfTest(this.#device, this.#graph, this.#options);
   }
 
   /** A shard's bytes to the device, any order; nothing of them is kept. Throws LaminaError `invalid_argument`. */
@@ -221,44 +229,6 @@ export class WebGpuExecutor {
   }
 
   /**
-   * Chooses sizes of workgroups by decoding a few tokens with each candidate, unless `cache` remembers the choice for
-   * this device and model. Overwrites KV: call it after ready(), before any sequence is there.
-   */
-  async tune(cache: TuningCache): Promise<Tuning> {
-    const { hidden, intermediate, layers, heads, kvHeads, vocab } = this.#graph.config;
-    const key = `lamina-webgpu-1 ${this.facts.description} ${this.facts.subgroup} ${[hidden, intermediate, layers, heads, kvHeads, vocab].join(' ')}`;
-    const kept = readTuning(cache.get(key));
-    let best: Partial<Tuning> = kept ?? {};
-    let least = Infinity;
-    for (const candidate of kept ? [] : candidates(defaultTuning(this.facts))) {
-      this.retune(candidate);
-      const took = await this.#timeDecode();
-      if (took >= least) continue;
-      least = took;
-      best = candidate;
-    }
-    if (!kept) cache.set(key, JSON.stringify(best));
-    this.retune(best);
-    await this.ready();
-    return this.#tuning;
-  }
-
-  // Milliseconds of a few tokens, the better of two after a first one.
-  async #timeDecode(): Promise<number> {
-    const n = Math.min(8, this.maxSteps);
-    const place = Int32Array.of(0);
-    const batch = { tokens: place, positions: place, kvIndices: place, sequence: place, wantsLogits: Uint8Array.of(1),
-      blockTable: place, tableStride: 1 };
-    let best = Infinity;
-    for (let round = 0; round < 3; ++round) {
-      const start = performance.now();
-      await this.decode(batch, n, { temperature: 0, topK: 0, topP: 1, minP: 0 });
-      if (round > 0) best = Math.min(best, performance.now() - start);
-    }
-    return best;
-  }
-
-  /**
    * What each kind of dispatch of such a step takes on the device, by its own clock; `count` of them a step, `us`
    * and weight `bytes` of one. Layers take turns, so that weights come from memory as they do in a step.
    */
@@ -332,15 +302,5 @@ export class WebGpuExecutor {
     } finally {
       this.#busy = false;
     }
-  }
-}
-
-function encode(pass: GPUComputePassEncoder, list: readonly Dispatch[], rows: number, selected: number, splits: number): void {
-  for (const d of list) {
-    pass.setPipeline(d.pipeline);
-    pass.setBindGroup(0, d.bindGroup);
-    const n = Math.max(1, Math.ceil((d.selected ? selected : rows) / d.rowsEach));
-    if (d.rowsOnX) pass.dispatchWorkgroups(n);
-    else pass.dispatchWorkgroups(d.x, n, d.splits ? splits : 1);
   }
 }

@@ -37,7 +37,7 @@ export function bucketOf(rows: number, tuning: Tuning, facts: GpuFacts): Bucket 
   if (rows < tuning.tileRows || facts.maxThreads < kSide * kSide) {
     return { way: 'rows', m: rows <= 2 ? 2 : rows <= 4 ? 4 : 8, passes: 1 };
   }
-  const m = Math.min(rows <= 32 ? 32 : rows <= 64 ? 64 : 128, kSide * tuning.tile);
+  const m = Math.min(rows <= 32 ? 32 : rows <= 64 ? 64 : 128, kSide * tuning.tileX);
   return { way: 'tile', m, passes: Math.min(Math.ceil(rows / m), kMostPasses) };
 }
 
@@ -85,11 +85,15 @@ function vectorUnit(op: GraphOp, w: GraphWeight, tuning: Tuning, facts: GpuFacts
 function tiled(op: GraphOp, w: GraphWeight, bucket: Bucket, tuning: Tuning, facts: GpuFacts, fresh: boolean): Matmul {
   const unitRows = op.kind === 'qkv_rope' ? (fresh ? 2 : 4) : op.kind === 'gate_up_silu' ? 2 : 1;
   const x = bucket.m / kSide;
-  const bytes = (rows: number) => 4 * 16 * kSide * (rows + x);
-  let each = Math.max(tuning.tile, unitRows);
-  while (each > 4 && (Math.ceil(w.rows / (kSide * each)) * bucket.passes < tuning.leastGroups || bytes(each) > facts.maxShared)) each /= 2;
+  const quads = w.rowBytes / (w.dtype === 'f16' ? 8 : 16);  // of a row
+  let step = quads % tuning.tileStep === 0 ? tuning.tileStep : 4;
+  let each = Math.max(tuning.tileWeights, unitRows);
+  const bytes = () => step * 16 * kSide * (each + x);
+  while (each > 4 && Math.ceil(w.rows / (kSide * each)) * bucket.passes < tuning.leastGroups) each /= 2;
+  if (bytes() > facts.maxShared) step = 4;
+  while (each > 4 && bytes() > facts.maxShared) each /= 2;
   return {
     way: 'tile', unitRows, unitsEach: kSide * each / unitRows, rowsEach: bucket.m, most: Infinity,
-    constants: { FUSED: false, TILE: true, R: unitRows, TILE_W: each, TILE_X: x, THREADS: kSide * kSide },
+    constants: { FUSED: false, TILE: true, R: unitRows, TILE_W: each, TILE_X: x, STEP: step, THREADS: kSide * kSide },
   };
 }

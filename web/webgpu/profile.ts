@@ -2,7 +2,7 @@
 // What each op takes, by the device's timestamps.
 import { LaminaError } from './error.ts';
 import { GPUUsage, readBack } from './device.ts';
-import type { Dispatch } from './program.ts';
+import type { Dispatch } from './dispatch.ts';
 
 export interface OpTime {
   readonly label: string;

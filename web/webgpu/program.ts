@@ -3,6 +3,7 @@
 // is rounded up to, which pipelines run with which buffers. Bind groups are made once.
 import { rowStride, type ProgramBuffers } from './buffers.ts';
 import { choosingThreads } from './choice.ts';
+import type { Dispatch } from './dispatch.ts';
 import type { GpuFacts } from './device.ts';
 import { isMatmul, type BufferName, type GraphOp, type GraphTable, type GraphWeight } from './graph_table.ts';
 import { bucketKey, bucketOf, planMatmul, type Bucket } from './matmul_ways.ts';
@@ -19,21 +20,6 @@ export interface StepKind {
   /** Rows that want logits; 0: no logits at all. */
   readonly selected: number;
   readonly choose: 'nothing' | 'likeliest' | 'sampled';
-}
-
-export interface Dispatch {
-  readonly label: string;
-  readonly layer: number;
-  readonly pipeline: GPUComputePipeline;
-  readonly bindGroup: GPUBindGroup;
-  readonly x: number;
-  /** Times the step's rows (or selected rows) over `rowsEach`. */
-  readonly rowsEach: number;
-  readonly selected: boolean;
-  readonly rowsOnX: boolean;
-  /** Once for each split of the step's attention. */
-  readonly splits: boolean;
-  readonly weightBytes: number;
 }
 
 function weightFlag(dtype: GraphWeight['dtype']): string {

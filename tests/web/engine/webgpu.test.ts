@@ -21,6 +21,14 @@ declare global {
   function destroyDevice(): Promise<void>;
 }
 
+// As if a driver's compiler had made a mistake.
+const MISCOMPILE = `(() => {
+  const create = GPUDevice.prototype.createShaderModule;
+  GPUDevice.prototype.createShaderModule = function (d) {
+    return create.call(this, { ...d, code: d.code.replace('gate / (1.0 + exp(-gate))', 'gate / (1.1 + exp(-gate))') });
+  };
+})()`;
+
 let server: StaticServer;
 let browser: Browser;
 let hasAdapter = false;
@@ -91,5 +99,34 @@ test('the greedy answer is that of wasm; a device lost at any token costs a noti
   assert.equal(often.info.engine, 'wasm', JSON.stringify(often.notices));
   assert.deepEqual(often.notices.map((n) => n.kind), ['device_lost', 'device_lost', 'fallback']);
   assert.equal(often.info.fallbacks.length, 1);
+  await page.context().close();
+});
+
+test('a kernel that computes wrongly leads to wasm, and the reason says so', async (t) => {
+  if (!hasAdapter) return t.skip('this Chromium has no WebGPU adapter');
+  const page = await openPage(browser, server);
+  page.on('worker', (w) => {
+    if (w.url().includes('engine_worker')) w.evaluate(MISCOMPILE).catch(() => {});
+  });
+  const { text: wanted } = await disturbed(page, { engine: 'wasm' }, LONG, '', []);
+  const seen = await disturbed(page, { engine: 'auto' }, LONG, '', []);
+  assert.equal(seen.info.engine, 'wasm');
+  assert.match(seen.info.reason, /computes wrongly/);
+  assert.match(seen.info.fallbacks[0]!.reason, /logits are .* off/);
+  assert.equal(seen.text, wanted);
+  await page.context().close();
+});
+
+test('tokens by chance are the same, chosen on the device or from logits', async (t) => {
+  if (!hasAdapter) return t.skip('this Chromium has no WebGPU adapter');
+  const page = await openPage(browser, server);
+  const texts = await page.evaluate(async (long) => {
+    globalThis.engine = await open({ engine: 'webgpu' });
+    const ask = async (more: object) =>
+      (await engine.completions.create({ ...long, temperature: 1.5, top_p: 1, seed: 7, ...more })).choices[0]?.text;
+    return [await ask({}), await ask({ logit_bias: { 5: 0 } }), await ask({ seed: 8 })];
+  }, LONG);
+  assert.equal(texts[0], texts[1]);
+  assert.notEqual(texts[0], texts[2]);
   await page.context().close();
 });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { after, test } from 'node:test';
+import { openDevice } from '../../../web/webgpu/device.ts';
 import { LaminaError } from '../../../web/webgpu/error.ts';
 import { WebGpuExecutor, planMemory, type TokenChoice } from '../../../web/webgpu/executor.ts';
 import { hostSample } from './host_sampler.ts';
@@ -11,7 +12,9 @@ import {
   argmax, dawn, executor, kRoot, logitsOf, model, nativeLogits, range, rowError, rowsOf, tensor, together,
 } from './support.ts';
 
+// One device for all: what tests have in common is compiled once.
 const gpu = await dawn();
+const { device } = await openDevice(gpu);
 const kStoryteller = 'tests/models/storyteller';
 const greedy: TokenChoice = { temperature: 0, topK: 0, topP: 1, minP: 0 };
 const documents = fs.readFileSync(path.join(kRoot, kStoryteller, 'eval.jsonl'), 'utf8')
@@ -24,6 +27,7 @@ const row = (logits: Float32Array, i: number, vocab: number) => logits.subarray(
 const open: WebGpuExecutor[] = [];
 after(() => {
   for (const e of open) e.destroy();
+  device.destroy();
 });
 async function started(...args: Parameters<typeof executor>): Promise<WebGpuExecutor> {
   const e = await executor(...args);
@@ -37,7 +41,7 @@ for (const folder of ['llama2-mha-f16', 'llama3-gqa-ropescaled-bf16', 'llama-bia
   for (const dtype of ['f32', 'f16']) {
     test(`golden ${folder} in ${dtype}`, async () => {
       const m = model(`tests/golden/${folder}`, dtype);
-      const e = await started(gpu, m, { kvDtype: 'f32' });
+      const e = await started(device, m, { kvDtype: 'f32' });
       const home = path.join(kRoot, 'tests/golden', folder);
       const { cases } = JSON.parse(fs.readFileSync(path.join(home, 'golden.json'), 'utf8')) as {
         cases: { ids: number[]; logits: string; greedy_from_first_32: number[] }[];
@@ -64,7 +68,7 @@ for (const dtype of ['i8', 'f16']) {
   test(`storyteller in ${dtype}: forced decoding is the CPU's`, async () => {
     const m = model(kStoryteller, dtype);
     const exact = model(kStoryteller, 'f32');
-    const e = await started(gpu, m);
+    const e = await started(device, m);
     const { vocab } = m.graph.config;
     let positions = 0, same = 0, tied = 0, distance = 0, cpuLoss = 0, gpuLoss = 0;
     for (const [n, ids] of documents.entries()) {
@@ -96,26 +100,30 @@ for (const dtype of ['i8', 'f16']) {
 
 test('groups, without subgroups, tensors in parts: the same logits', async () => {
   const ids = documents[0]!.slice(0, 16);
-  for (const [dtype, ...flags] of [['i8', '--group', '32'], ['i8', '--group', '64'], ['i8', '--group', '128'], ['f16'], ['i8']]) {
-    const m = model('tests/models/storyteller-draft', dtype!, ...flags);
+  const without = { withoutSubgroups: true };
+  const parts = { maxBinding: 150_000 };
+  const cases = [
+    [without, 'i8', '--group', '32'], [{ ...without, ...parts }, 'i8', '--group', '64'], [parts, 'i8', '--group', '128'],
+    [parts, 'f16'], [without, 'f16'], [{}, 'i8'], [parts, 'i8'],
+  ] as const;
+  for (const [options, dtype, ...flags] of cases) {
+    const m = model('tests/models/storyteller-draft', dtype, ...flags);
     const { vocab } = m.graph.config;
     const want = nativeLogits(m, ids, '--kv', 'f16');
-    for (const options of [{}, { withoutSubgroups: true }, { maxBinding: 150_000 }]) {
-      const e = await executor(gpu, m, { pages: 4, maxRows: 16, maxLogitRows: 16, ...options });
-      for (const rows of [1, 16]) {
-        const got = await logitsOf(e, ids, rows, range(4));
-        let sum = 0;
-        for (let i = 0; i < ids.length; ++i) sum += rowError(row(got, i, vocab), row(want, i, vocab)) / ids.length;
-        assert.ok(sum < (dtype === 'i8' ? 0.012 : 1e-4), `${dtype} ${flags.join(' ')} ${JSON.stringify(options)} ${rows}: ${sum}`);
-      }
-      e.destroy();
+    const e = await executor(device, m, { pages: 4, maxRows: 16, maxLogitRows: 16, ...options });
+    for (const rows of [1, 16]) {
+      const got = await logitsOf(e, ids, rows, range(4));
+      let sum = 0;
+      for (let i = 0; i < ids.length; ++i) sum += rowError(row(got, i, vocab), row(want, i, vocab)) / ids.length;
+      assert.ok(sum < (dtype === 'i8' ? 0.012 : 1e-4), `${dtype} ${flags.join(' ')} ${JSON.stringify(options)} ${rows}: ${sum}`);
     }
+    e.destroy();
   }
 });
 
 test('several sequences, scattered pages, page borders', async () => {
   const m = model(kStoryteller, 'f16');
-  const e = await started(gpu, m);
+  const e = await started(device, m);
   const { vocab } = m.graph.config;
   const [a, b] = [documents[1]!.slice(0, 70), documents[2]!.slice(0, 131)];
   const alone = [await logitsOf(e, a, 64), await logitsOf(e, b, 64)];
@@ -139,7 +147,7 @@ test('several sequences, scattered pages, page borders', async () => {
 
 test('tokens chosen on the device, the likeliest or by chance, are those of single steps', async () => {
   const m = model(kStoryteller, 'i8');
-  const e = await started(gpu, m);
+  const e = await started(device, m);
   const prompt = documents[3]!.slice(0, 60);
   await e.step(rowsOf(prompt.slice(0, -1), 0, range(16), false));
   const kv = await e.exportKv(Int32Array.from(range(1)), 59);
@@ -165,8 +173,8 @@ test('KV goes out and comes back, into other pages and another engine', async ()
   const m = model('tests/golden/llama3-gqa-ropescaled-bf16', 'f16');
   const ids = range(80, 5);
   for (const kvDtype of ['f16', 'f32'] as const) {
-    const e = await started(gpu, m, { kvDtype });
-    const other = await started(gpu, m, { kvDtype, withoutSubgroups: true });
+    const e = await started(device, m, { kvDtype });
+    const other = await started(device, m, { kvDtype, withoutSubgroups: true });
     const want = await logitsOf(e, ids, 40);
     const pages = Int32Array.from([5, 2]);
     await e.step(rowsOf(ids.slice(0, 40), 0, [...pages], false));
@@ -185,7 +193,7 @@ test('KV goes out and comes back, into other pages and another engine', async ()
 
 test('bad batches, missing shards and budgets are refused', async () => {
   const m = model('tests/golden/llama2-mha-f16', 'f16');
-  const e = await started(gpu, m);
+  const e = await started(device, m);
   const good = rowsOf([1, 2], 0, range(2));
   const bad = [
     { ...good, tokens: Int32Array.of(1, m.graph.config.vocab) }, { ...good, tokens: Int32Array.of(-1, 0) },

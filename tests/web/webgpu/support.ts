@@ -11,13 +11,13 @@ export const kRoot = path.join(import.meta.dirname, '../../..');
 
 let instance: GPU | undefined;  // its devices do not keep it alive
 
-/** Dawn's navigator.gpu. The ICD is the environment's, else Chromium's SwiftShader. */
+/** Dawn's navigator.gpu. The ICD is the environment's, else Chromium's SwiftShader; DAWN_FEATURES: Dawn's toggles. */
 export async function dawn(): Promise<GPU> {
   const swiftShader = '/usr/lib/chromium/vk_swiftshader_icd.json';
   if (!process.env['VK_DRIVER_FILES'] && fs.existsSync(swiftShader)) process.env['VK_DRIVER_FILES'] = swiftShader;
   process.env['VK_ICD_FILENAMES'] ??= process.env['VK_DRIVER_FILES'];
   const { create } = await import(path.join(kRoot, 'web/node_modules/webgpu/index.js')) as { create(options: string[]): GPU };
-  instance ??= create(['enable-dawn-features=allow_unsafe_apis']);
+  instance ??= create([`enable-dawn-features=${process.env['DAWN_FEATURES'] ?? 'allow_unsafe_apis'}`]);
   return instance;
 }
 
@@ -53,7 +53,7 @@ process.on('exit', () => {
   for (const m of folders.values()) fs.rmSync(path.dirname(m.folder), { recursive: true, force: true });
 });
 
-export async function executor(gpu: GPU, m: Pick<Model, 'graph' | 'shards'>, options: Partial<ExecutorOptions> = {}): Promise<WebGpuExecutor> {
+export async function executor(gpu: GPU | GPUDevice, m: Pick<Model, 'graph' | 'shards'>, options: Partial<ExecutorOptions> = {}): Promise<WebGpuExecutor> {
   const made = await WebGpuExecutor.create(gpu, m.graph, { pages: 16, maxRows: 64, maxLogitRows: 64, ...options });
   for (const [i, bytes] of m.shards.entries()) made.uploadShard(i, bytes);
   await made.ready();

@@ -15,7 +15,7 @@ import { answerOptions, tokenEvent } from './answer_options.ts';
 import { moduleFile, threadFile } from './assets.ts';
 import type { Runner, RunnerParts } from './runner.ts';
 import { WasmRunner } from './wasm_runner.ts';
-import { WebGpuRunner } from './webgpu_runner.ts';
+import { GPU_ROWS, WebGpuRunner } from './webgpu_runner.ts';
 
 const MOST_WAITING = 64;
 const MOST_LOSSES = 2; // of the device within one answer; then the CPU goes on
@@ -352,7 +352,7 @@ export class LocalHost {
   private gpuMemory(): MemoryUse {
     const pages = Math.ceil(this.contextSize / 64);
     const graph = this.model.graph(this.contextSize) as Parameters<typeof planMemory>[0];
-    const use = planMemory(graph, { pages, maxRows: 128, maxLogitRows: 1 });
+    const use = planMemory(graph, { pages, maxRows: GPU_ROWS, maxLogitRows: 1 });
     return { weights: use.weightBytes, kv: use.kvBytes, activations: use.activationBytes };
   }
 

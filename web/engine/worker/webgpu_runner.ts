@@ -5,7 +5,9 @@ import { WebGpuExecutor } from '../../webgpu/executor.ts';
 import type { MemoryUse } from '../types.ts';
 import { firstPositions, type Runner, type RunnerParts } from './runner.ts';
 
-const MAX_ROWS = 128;
+/** Rows of a prompt's step, at most; a processor that plays GPU takes fewer, so that one can be interrupted. */
+export const GPU_ROWS = 512;
+const SOFTWARE_ROWS = 128;
 const TOKENS_AT_ONCE = 8; // more would come in bursts that can be seen
 
 /** WebGPU computes, the module keeps the session. */
@@ -27,17 +29,20 @@ export class WebGpuRunner implements Runner {
   /** Errors: `unsupported` (no adapter), `resource_exhausted`, `out_of_memory`, `device`. */
   static async create(parts: RunnerParts): Promise<WebGpuRunner> {
     const { model, stored, signal } = parts;
-    const engine = model.createRemote({ context: parts.contextSize, maxRows: MAX_ROWS });
+    const engine = model.createRemote({ context: parts.contextSize, maxRows: GPU_ROWS });
     let executor: WebGpuExecutor | undefined;
     try {
       executor = await WebGpuExecutor.create(navigator.gpu, model.graph(parts.contextSize) as never, {
         pages: engine.info.pages,
-        maxRows: MAX_ROWS,
+        maxRows: GPU_ROWS,
         maxLogitRows: 1,
         ...(parts.memoryBudget === undefined ? {} : { memoryBudget: parts.memoryBudget }),
       });
+      // Beside the download, once for an adapter; what a wrong one has downloaded serves the CPU.
+      const tested = testedOnce(executor);
       const shards = stored.shards(signal, parts.onLoaded);
       for await (const { index, bytes } of shards) executor.uploadShard(index, bytes);
+      await tested;
       await executor.ready();
       return new WebGpuRunner(engine, executor);
     } catch (thrown) {
@@ -48,7 +53,7 @@ export class WebGpuRunner implements Runner {
   }
 
   async step(session: Session): Promise<TokenEvent[]> {
-    const batch = session.next();
+    const batch = session.next(this.executor.facts.software ? SOFTWARE_ROWS : GPU_ROWS);
     if (!batch) return [];
     try {
       const wanted = batch.wantsLogits.indexOf(1) >= 0;
@@ -93,6 +98,17 @@ export class WebGpuRunner implements Runner {
     if (!choice || this.executor.mostSteps(choice) < n) return null;
     return this.executor.decode(copyOf(this.engine.batch()), n, choice);
   }
+}
+
+const testedAdapters = new Set<string>();
+
+function testedOnce(executor: WebGpuExecutor): Promise<void> {
+  const { description, subgroup, shaderF16 } = executor.facts;
+  const adapter = `${description} ${subgroup} ${shaderF16}`;
+  if (testedAdapters.has(adapter)) return Promise.resolve();
+  const tested = executor.selfTest().then(() => void testedAdapters.add(adapter));
+  tested.catch(() => {}); // told to whoever waits, later
+  return tested;
 }
 
 /** The module's views last until its next call, which another answer may make. */
