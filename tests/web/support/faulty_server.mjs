@@ -159,7 +159,8 @@ export async function startFaultyServer(
       if (Number.isFinite(bytesPerSecond)) await new Promise((done) => setTimeout(done, 50));
     }
     if (Number.isFinite(cutAfter)) {
-      await new Promise((done) => setTimeout(done, 50));
+      // A body that fails drops what its reader has not taken yet.
+      await new Promise((done) => setTimeout(done, 200));
       response.socket?.destroy();
     } else if (!Number.isFinite(stallAfter)) {
       response.end();
