@@ -244,6 +244,19 @@ test('no room: another model goes and it is told, else memory serves, or an erro
   assert.deepEqual(await poisoned(page), []);
 }));
 
+test('without the private file system: IndexedDB, or memory alone', () => inContext(async (page) => {
+  for (const [backend, requests] of [['indexeddb', 0], ['memory', 1]] as const) {
+    server.clearLog();
+    const first = await ask(page, { backend });
+    assert.deepEqual([first.text ?? first.message, first.notices], [wanted, []], backend);
+    const sent = server.shardRequests().length;
+    assert.ok(sent > 5);
+    const second = await ask(page, { backend });
+    assert.equal(second.text, wanted);
+    assert.equal(server.shardRequests().length, sent * (1 + requests), backend);
+  }
+}));
+
 test('a damaged file in the store is found, told and fetched again', () => inContext(async (page) => {
   assert.equal((await ask(page)).text, wanted);
   const blob: string = faulty.sha256(files.get('shards/00002.bin'));

@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import type { Browser, Page, Worker } from 'playwright-core';
 import { disturbed, launch, openPage, StaticServer } from './browser.ts';
 
-const LONG = { prompt: 'Once upon a time', temperature: 0, ignore_eos: true, max_tokens: 48 };
+const LONG = { prompt: 'Once upon a time', temperature: 0, ignore_eos: true, max_tokens: 24 };
 // Keeps the devices that the worker makes where a test can destroy them.
 const KEEP = `(() => {
   const request = GPUAdapter.prototype.requestDevice;
@@ -58,15 +58,23 @@ async function gpuPage(): Promise<Page> {
   return page;
 }
 
+// Runs on the page: of four greedy tokens, each with its likeliest.
+async function fourLogprobs(prompt: string): Promise<{ token: string; logprob: number }[]> {
+  const answer = await engine.completions.create({ prompt, temperature: 0, max_tokens: 4, logprobs: 1 });
+  const told = answer.choices[0]?.logprobs;
+  return told?.tokens.map((token, i) => ({ token, logprob: told.token_logprobs[i] ?? 0 })) ?? [];
+}
+
 test('the greedy answer is that of wasm; a device lost at any token costs a notice alone', async (t) => {
   if (!hasAdapter) return t.skip('this Chromium has no WebGPU adapter');
   const page = await gpuPage();
   const { text: wanted } = await disturbed(page, { engine: 'wasm' }, LONG, '', []);
+  const logprobs = await page.evaluate(fourLogprobs, LONG.prompt);
   const seen = await page.evaluate(async (long) => {
     globalThis.engine = await open({ engine: 'auto' });
     const { info } = engine;
     const answers = [];
-    for (const when of [-1, 0, 1, 4]) { // chunks before the loss; -1: none
+    for (const when of [-1, 0, 1, 3]) { // chunks before the loss; -1: none
       let [text, chunks, tokens] = ['', 0, 0];
       const stream = await engine.completions.create({
         ...long, stream: true, stream_options: { include_usage: true },
@@ -86,6 +94,17 @@ test('the greedy answer is that of wasm; a device lost at any token costs a noti
       notices: notices.splice(0).map((n) => n.kind) });
     return { info, answers, now: await engine.refreshInfo() };
   }, LONG);
+  const same = await page.evaluate(fourLogprobs, LONG.prompt);
+  assert.deepEqual(same.map((c) => c.token), logprobs.map((c) => c.token));
+  same.forEach((c, i) => assert.ok(Math.abs(c.logprob - (logprobs[i]?.logprob ?? 0)) < 0.05, `${c.logprob}`));
+  const turns = await page.evaluate(async (prompt) => {
+    const ask = (text: string) => engine.completions.create({ prompt: text, temperature: 0, max_tokens: 8 });
+    const first = await ask(prompt);
+    const second = await ask(`${prompt}${first.choices[0]?.text} and then`);
+    return [first, second].map((a) => a.usage);
+  }, LONG.prompt);
+  const known = (turns[0]?.prompt_tokens ?? 0) + (turns[0]?.completion_tokens ?? 0) - 1;
+  assert.ok((turns[1]?.prompt_tokens_details.cached_tokens ?? 0) >= known - 2, JSON.stringify(turns));
   assert.equal(seen.info.engine, 'webgpu', JSON.stringify(seen.info));
   assert.deepEqual(seen.info.fallbacks, []);
   for (const { when, text, tokens, notices } of seen.answers) {
