@@ -54,7 +54,7 @@ export class LocalTransport implements Transport {
       throwIfAborted(setup.signal);
       throw thrown;
     } finally {
-      patience.end();
+      patience.close();
     }
   }
 
@@ -156,6 +156,7 @@ class Patience {
   /** Never resolves; rejects with `timeout` or `cancelled`. */
   readonly over: Promise<never>;
   private readonly ms: number | undefined;
+  private readonly signal: AbortSignal | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private give: (error: LaminaError) => void = () => {};
 
@@ -165,8 +166,8 @@ class Patience {
       this.give = reject;
     });
     this.over.catch(() => {});
-    const stop = () => this.give(new LaminaError('cancelled', 'the call was aborted'));
-    signal?.addEventListener('abort', stop, { once: true });
+    this.signal = signal;
+    signal?.addEventListener('abort', this.stop);
     this.begin();
   }
 
@@ -181,4 +182,12 @@ class Patience {
   end(): void {
     clearTimeout(this.timer);
   }
+
+  close(): void {
+    this.end();
+    this.signal?.removeEventListener('abort', this.stop);
+  }
+
+  private readonly stop = (): void =>
+    this.give(new LaminaError('cancelled', 'the call was aborted'));
 }
