@@ -15,7 +15,7 @@ import type {
   TextCompletionChunk,
 } from './openai_types.ts';
 import type { GenerateRequest, GenerationEvent, Transport } from './transport.ts';
-import type { CallOptions, EngineInfo, EngineKind, ModelPlan, Notice } from './types.ts';
+import type { CallOptions, EngineInfo, EngineKind, ModelPlan, Notice, OpTime } from './types.ts';
 
 /** What an engine is made of; factory.ts fills it in. */
 export interface EngineParts {
@@ -148,6 +148,15 @@ export class Engine implements AsyncDisposable {
       this.move = undefined;
     });
     await this.move;
+  }
+
+  /**
+   * What each kind of op takes in the step of one token, once running answers have ended; null where
+   * the engine does not tell. The next prompt is computed from its start.
+   */
+  async opTimes(): Promise<OpTime[] | null> {
+    this.check();
+    return (await this.transport.opTimes?.()) ?? null;
   }
 
   /** Ends all answers with `closed` and frees everything. */

@@ -4,7 +4,7 @@
 
 import { LaminaError, throwIfAborted } from './errors.ts';
 import type { GenerateRequest, GenerationEvent, Prompt, Transport } from './transport.ts';
-import type { EngineInfo, EngineKind, ModelPlan, Notice, Progress } from './types.ts';
+import type { EngineInfo, EngineKind, ModelPlan, Notice, OpTime, Progress } from './types.ts';
 import type { WorkerHandlers } from './worker/engine_worker.ts';
 import type { LocalOptions } from './worker/host.ts';
 import { RpcClient, type Port } from './worker/rpc.ts';
@@ -82,6 +82,10 @@ export class LocalTransport implements Transport {
 
   encode(prompt: Prompt): Promise<number[]> {
     return this.rpc.call('encode', prompt);
+  }
+
+  opTimes(): Promise<OpTime[] | null> {
+    return this.rpc.call('opTimes', null);
   }
 
   async switchTo(kind: EngineKind, signal?: AbortSignal): Promise<void> {

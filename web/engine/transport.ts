@@ -2,7 +2,7 @@
 // The one face of the three engines towards the package: an answer is asked for in plain numbers
 // and comes as events.
 
-import type { EngineInfo, EngineKind } from './types.ts';
+import type { EngineInfo, EngineKind, OpTime } from './types.ts';
 
 export interface Message {
   role: 'system' | 'user' | 'assistant' | 'tool';
@@ -97,5 +97,7 @@ export interface Transport {
   generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
   /** The tokens of a prompt, as this engine would feed them; null where it keeps them to itself. */
   encode(prompt: Prompt): Promise<number[] | null>;
+  /** What each kind of op takes; null where the device has no clock. Absent: nobody can tell. */
+  opTimes?(): Promise<OpTime[] | null>;
   close(): Promise<void>;
 }

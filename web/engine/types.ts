@@ -102,6 +102,17 @@ export interface EngineInfo {
   hints: string[];
 }
 
+/** A kind of op in the step of one token, by the device's own clock. */
+export interface OpTime {
+  label: string;
+  /** Of these ops in a step. */
+  count: number;
+  /** Of one. */
+  microseconds: number;
+  /** Weights that one reads. */
+  bytes: number;
+}
+
 /** Of models in the browser. */
 export interface StorageOptions {
   /** Default auto: the private file system, else IndexedDB, else memory. */

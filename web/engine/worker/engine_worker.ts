@@ -60,6 +60,7 @@ const handlers = {
   },
   notices: (_: null) => notices,
   info: async (_: null) => opened().info(),
+  opTimes: async (_: null) => opened().opTimes(),
   encode: async (prompt: Prompt) => opened().encode(prompt),
   generate: (request: GenerateRequest, signal: AbortSignal) => opened().generate(request, signal),
   switchTo: async function* (

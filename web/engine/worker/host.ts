@@ -9,7 +9,7 @@ import { AsyncQueue } from '../async_queue.ts';
 import { LaminaError, throwIfAborted } from '../errors.ts';
 import type { GenerateRequest, GenerationEvent, Prompt } from '../transport.ts';
 import type {
-  EngineInfo, Fallback, MemoryUse, ModelPlan, Notice, NoticeKind, Progress, StorageOptions, Trust,
+  EngineInfo, Fallback, MemoryUse, ModelPlan, Notice, NoticeKind, OpTime, Progress, StorageOptions, Trust,
 } from '../types.ts';
 import { answerOptions, tokenEvent } from './answer_options.ts';
 import { moduleFile, threadFile } from './assets.ts';
@@ -178,6 +178,22 @@ export class LocalHost {
       const { promptTokens, reusedTokens } = session.usage;
       yield { kind: 'started', promptTokens, cachedTokens: reusedTokens };
       yield* this.run(session, signal);
+    } finally {
+      release();
+    }
+  }
+
+  /** Between two answers; null where the runner or its device has no clock. */
+  async opTimes(): Promise<OpTime[] | null> {
+    const release = await this.takeTurn();
+    try {
+      const times = (await this.current().opTimes?.()) ?? null;
+      this.session?.dispose();
+      this.session = undefined;
+      return times;
+    } catch (thrown) {
+      if (LaminaError.from(thrown, 'device').code === 'unsupported') return null;
+      throw thrown;
     } finally {
       release();
     }

@@ -4,7 +4,7 @@
 
 import type { Engine as AbiEngine, Model, Session, TokenEvent } from '../../abi/module.ts';
 import type { OnProgress, StoredModel } from '../../storage/index.ts';
-import type { MemoryUse } from '../types.ts';
+import type { MemoryUse, OpTime } from '../types.ts';
 
 /** What runners are made of. */
 export interface RunnerParts {
@@ -29,6 +29,8 @@ export interface Runner {
    * is lost; the session then is where it was before.
    */
   step(session: Session): Promise<TokenEvent[]>;
+  /** Of a step of one token; it overwrites the keys and values of the first page. */
+  opTimes?(): Promise<OpTime[]>;
   /** Keys and values of all that is cached, canonical f16. */
   exportKv(session: Session): Promise<Uint16Array>;
   /** Takes over a session from another runner, with `kv` of its first `positions`. */

@@ -2,7 +2,7 @@
 
 import type { Batch, RemoteEngine, Session, TokenEvent } from '../../abi/module.ts';
 import { WebGpuExecutor } from '../../webgpu/executor.ts';
-import type { MemoryUse } from '../types.ts';
+import type { MemoryUse, OpTime } from '../types.ts';
 import { firstPositions, type Runner, type RunnerParts } from './runner.ts';
 
 /** Rows of a prompt's step, at most; a processor that plays GPU takes fewer, so that one can be interrupted. */
@@ -68,6 +68,16 @@ export class WebGpuRunner implements Runner {
       session.undo();
       throw thrown;
     }
+  }
+
+  async opTimes(): Promise<OpTime[]> {
+    const place = Int32Array.of(0);
+    const batch = {
+      tokens: place, positions: place, kvIndices: place, sequence: place,
+      wantsLogits: Uint8Array.of(1), blockTable: place, tableStride: 1,
+    };
+    const times = await this.executor.profile(batch, 64);
+    return times.map(({ label, count, us: microseconds, bytes }) => ({ label, count, microseconds, bytes }));
   }
 
   async exportKv(session: Session): Promise<Uint16Array> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { enModels } from './en_models.ts';
+import { enPerformance } from './en_performance.ts';
 
 export const en = {
   'app.name': 'Lamina',
@@ -201,4 +202,5 @@ export const en = {
   'example.opposite': 'What is the opposite of dark?',
 
   ...enModels,
+  ...enPerformance,
 } as const;
