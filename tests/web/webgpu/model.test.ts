@@ -47,10 +47,12 @@ for (const folder of ['llama2-mha-f16', 'llama3-gqa-ropescaled-bf16', 'llama-bia
         cases: { ids: number[]; logits: string; greedy_from_first_32: number[] }[];
       };
       const { vocab } = m.graph.config;
+      // Two, three and eight rows take kernels of their own; f32 ones of few rows are in ops.test.ts.
+      const steps = dtype === 'f16' ? [64, 1, 3, 8, 2, 64] : [64, 1, 8, 64, 1, 64];
       let worst = 0;
       for (const [n, c] of cases.entries()) {
         const want = tensor(path.join(home, 'golden.safetensors'), c.logits);
-        const got = await logitsOf(e, c.ids, [64, 1, 3, 8, 2, 64][n]!);
+        const got = await logitsOf(e, c.ids, steps[n]!);
         for (let i = 0; i < c.ids.length; ++i) worst = Math.max(worst, rowError(row(got, i, vocab), row(want, i, vocab)));
         const prompt = c.ids.slice(0, 32);
         if (prompt.length > 1) await e.step(rowsOf(prompt.slice(0, -1), 0, range(16), false));
