@@ -86,8 +86,14 @@ class FolderHost final : public ModelHost {
     LAMINA_ASSIGN(const ChatPrompt prompt, conversation_.prompt(request.messages));
     std::vector<std::string_view> texts;
     for (const ChatSegment& segment : prompt.segments) texts.push_back(segment.text);
+    texts.push_back(request.begun);
     LAMINA_TRY(bound_->check(texts));
-    return cli::chat_ids(*tokenizer_, prompt);
+    LAMINA_ASSIGN(std::vector<int32_t> ids, cli::chat_ids(*tokenizer_, prompt));
+    if (request.begun.empty()) return ids;
+    LAMINA_ASSIGN(const std::vector<int32_t> begun,
+                  tokenizer_->encode(request.begun, {.add_special = false}));
+    ids.insert(ids.end(), begun.begin(), begun.end());
+    return ids;
   }
 
   Result<MadeEngine> make_engine(const std::string& kind) override {

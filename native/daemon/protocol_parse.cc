@@ -131,6 +131,10 @@ void parse_prompt(Fields& f, GenerateRequest& request, FieldError& error) {
   if (!messages && !prompt && !ids) {
     f.refuse(Kind::kMissing, "messages", "or prompt or prompt_ids is needed");
   }
+  if (const auto begun = f.text("begun", 0, kAnyBytes)) {
+    if (!messages) f.refuse(Kind::kWrongKind, "begun", "is for messages alone");
+    request.begun = *begun;
+  }
   if (messages) request.messages = parse_messages(*messages, error);
   if (ids) request.prompt_ids = read_token_ids(f, "prompt_ids", *ids);
   request.prompt = prompt.value_or("");

@@ -22,7 +22,8 @@ using GenerationId = uint64_t;  // never reused; 0 is none
 
 struct GenerateRequest {
   std::string model;                  // a loaded model's name; empty: the default one
-  std::vector<ChatMessage> messages;  // rendered by the model's chat template; or
+  std::vector<ChatMessage> messages;  // rendered by the model's chat template,
+  std::string begun;                  // and how the answer to them begins already; or
   std::string prompt;                 // completed as it stands, when there are no messages; or
   std::vector<int32_t> prompt_ids;    // tokens already
   AnswerOptions answer;

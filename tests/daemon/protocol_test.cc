@@ -205,6 +205,7 @@ TEST(Protocol, RefusesAWrongPrompt) {
   EXPECT_EQ(code(begin + R"("prompt":"x","messages":[{"role":"user","content":"x"}]})"),
             "bad_field");
   EXPECT_EQ(code(begin + R"("messages":[]})"), "out_of_range");
+  EXPECT_EQ(refusal(begin + R"("prompt":"x","begun":"y"})").field, "begun");
   const ProtocolError role = refusal(begin + R"("messages":[{"role":"king","content":"x"}]})");
   EXPECT_EQ(role.code + " " + role.field, "bad_field messages[0].role");
   const ProtocolError name =
