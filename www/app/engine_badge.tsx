@@ -84,7 +84,7 @@ export function EngineBadge() {
         <span class="badge-text">{badgeText(state)}</span>
         <Icon name="down" size={16} />
       </button>
-      {open && <EnginePanel state={state} onDone={() => setOpen(false)} />}
+      {open && <EnginePanel state={state} onDone={() => (setOpen(false), button.current?.focus())} />}
     </div>
   );
 }
@@ -101,7 +101,7 @@ function EnginePanel({ state, onDone }: { state: EngineState; onDone: () => void
           <button
             key={kind} type="button" class="engine-kind" aria-pressed={info?.engine === kind}
             disabled={state.movingTo !== undefined || state.status === 'loading'}
-            onClick={() => void moveTo(kind)}
+            onClick={() => (onDone(), void moveTo(kind))}
           >
             <Icon name={kind === 'daemon' ? 'server' : kind === 'wasm' ? 'chip' : 'layers'} />
             <span><strong>{t(`engine.${kind}`)}</strong><small>{t(`engine.${kind}Hint`)}</small></span>

@@ -16,7 +16,7 @@ vi.mock('../../../www/app/markdown/sanitize.ts', () => ({
 const frame = () => new Promise((done) => requestAnimationFrame(done));
 
 async function settled(): Promise<void> {
-  for (let i = 0; i < 60; ++i) await frame();
+  for (let i = 0; i < 40; ++i) await frame();
 }
 
 function make(): { root: HTMLElement; renderer: MarkdownRenderer } {
@@ -120,6 +120,39 @@ describe('a growing text', () => {
     expect(code?.textContent).toContain('let b');
   });
 
+  test('finished rows of a table are left alone', async () => {
+    const { root, renderer } = make();
+    renderer.update('| a | b |\n|---|--:|\n| 1 | 2 |\n| 3 | 4 |\n| 5', false);
+    await settled();
+    const first = root.querySelector('tbody tr');
+    renderer.update('| a | b |\n|---|--:|\n| 1 | 2 |\n| 3 | 4 |\n| 5 | 6 |\n| 7 | 8 |\n\nEnd.', true);
+    await settled();
+    expect(root.querySelectorAll('table').length).toBe(1);
+    expect(root.querySelector('tbody tr')).toBe(first);
+    expect([...root.querySelectorAll('td')].map((cell) => cell.textContent)).toEqual(['1', '2', '3', '4', '5', '6', '7', '8']);
+    expect(root.lastElementChild?.textContent).toBe('End.');
+  });
+
+  test.each([9, 50, 400])('a long paragraph is the same in pieces, by %i characters', async (step) => {
+    const text = Array.from({ length: 60 }, (_, i) => `Sentence ${i} has *soft* and **bold** words, \`code\` too. ${i}. It goes on.`).join(' ');
+    const root = await grown(`${text}\n\nEnd.`, step);
+    expect(root.querySelectorAll('p').length).toBe(2);
+    expect(root.querySelectorAll('li').length).toBe(0);
+    expect(root.querySelectorAll('strong').length).toBe(60);
+    expect(root.querySelectorAll('code').length).toBe(60);
+    expect(root.firstElementChild?.textContent).toBe(text.replace(/[*\`]/g, ''));
+  });
+
+  test.each([7, 90])('long lists and tables are the same in pieces, by %i characters', async (step) => {
+    const source = `${Array.from({ length: 40 }, (_, i) => `${i + 3}. item *${i}*`).join('\n')}\n\nThen:\n\n| a | b |\n|---|:-:|\n${
+      Array.from({ length: 40 }, (_, i) => `| ${i} | **x** |`).join('\n')}\n\nEnd.`;
+    expect(shape(await grown(source, step))).toBe(shape(await whole(source)));
+    const root = await grown(source, step);
+    expect(root.querySelector('ol')?.getAttribute('start')).toBe('3');
+    expect(root.querySelectorAll('li').length).toBe(40);
+    expect(root.querySelectorAll('tbody tr').length).toBe(40);
+  });
+
   test('what looked like an item and became a line is a line', async () => {
     const wanted = await whole('- a\n---\nafter');
     expect(shape(await grown('- a\n---\nafter', 1))).toBe(shape(wanted));
@@ -146,13 +179,14 @@ describe('a growing text', () => {
 });
 
 describe('what it becomes', () => {
-  test('code has a bar with its language, a button, and colours', async () => {
-    const root = await whole('```js\nconst x = 1;\n```');
-    expect(root.querySelector('.code-bar span')?.textContent).toBe('js');
-    expect(root.querySelector('button.code-copy')).not.toBeNull();
-    for (let i = 0; i < 100 && !root.querySelector('.hljs-keyword'); ++i) await new Promise((done) => setTimeout(done, 20));
-    expect(root.querySelector('.hljs-keyword')?.textContent).toBe('const');
-    expect(root.querySelector('code')?.textContent).toBe('const x = 1;\n');
+  test('code has a bar with its language and a button, and all its lines', async () => {
+    const lines = Array.from({ length: 100 }, (_, i) => `line ${i};`).join('\n');
+    for (const root of [await whole(`\`\`\`js\n${lines}\n\`\`\``), await grown(`\`\`\`js\n${lines}\n\`\`\``, 61)]) {
+      expect(root.querySelector('.code-bar span')?.textContent).toBe('js');
+      expect(root.querySelector('button.code-copy')).not.toBeNull();
+      expect(root.querySelector('code')?.textContent?.trimEnd()).toBe(lines);
+      expect(root.querySelectorAll('.code-lines').length).toBe(4);
+    }
   });
 
   test('a picture is named, not fetched', async () => {

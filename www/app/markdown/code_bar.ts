@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bar above a block of code: its language and a button that copies.
+// A block of code: a bar with its language and a button that copies, then its lines. They lie in
+// stretches of some lines each, so that a change lays out no more than its stretch.
 
 import { t } from '../text/t.ts';
+
+/** Of one stretch. */
+export const CODE_LINES = 32;
+
+export function linesElement(): HTMLElement {
+  const made = document.createElement('span');
+  made.className = 'code-lines';
+  return made;
+}
 
 function bar(language: string): HTMLElement {
   const made = document.createElement('div');
@@ -26,15 +36,63 @@ function frameOf(pre: HTMLElement, language: string): HTMLElement {
   return frame;
 }
 
-/** A block of code to be grown. */
-export function decorateCode(language: string): { frame: HTMLElement; text: Text } {
-  const pre = document.createElement('pre');
-  const code = document.createElement('code');
-  if (language) code.className = `language-${language}`;
-  const text = document.createTextNode('');
-  code.append(text);
-  pre.append(code);
-  return { frame: frameOf(pre, language), text };
+/** A block of code that grows. */
+export class GrowingCode {
+  readonly frame: HTMLElement;
+  readonly language: string;
+  private readonly code: HTMLElement;
+  private done = ''; // the text of all stretches but the last
+  private last = document.createTextNode('');
+
+  constructor(language: string) {
+    const pre = document.createElement('pre');
+    this.code = document.createElement('code');
+    if (language) this.code.className = `language-${language}`;
+    pre.append(this.code);
+    this.language = language;
+    this.frame = frameOf(pre, language);
+    this.nextStretch();
+  }
+
+  set(text: string): void {
+    if (!text.startsWith(this.done)) {
+      this.code.replaceChildren();
+      this.done = '';
+      this.nextStretch();
+    }
+    for (;;) {
+      const rest = text.slice(this.done.length);
+      const end = endOfLines(rest, CODE_LINES);
+      if (end < 0 || end === rest.length) return this.show(rest);
+      this.show(rest.slice(0, end));
+      this.done += rest.slice(0, end);
+      this.nextStretch();
+    }
+  }
+
+  private show(text: string): void {
+    const { data } = this.last;
+    if (text === data) return;
+    if (text.startsWith(data)) this.last.appendData(text.slice(data.length));
+    else this.last.data = text;
+  }
+
+  private nextStretch(): void {
+    const lines = linesElement();
+    this.last = document.createTextNode('');
+    lines.append(this.last);
+    this.code.append(lines);
+  }
+}
+
+// Behind the `count`th line; -1 where there are fewer.
+function endOfLines(text: string, count: number): number {
+  let at = 0;
+  for (let i = 0; i < count; ++i) {
+    at = text.indexOf('\n', at) + 1;
+    if (at === 0) return -1;
+  }
+  return at;
 }
 
 /** Puts bars on all code in there. */

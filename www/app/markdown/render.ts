@@ -1,34 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-// A growing text as Markdown in a growing element. Blocks that cannot change any more are left
-// alone; only the last is drawn again. Lists are left item by item, and code grows as text.
+// A growing text as Markdown in a growing element. Blocks that cannot change any more are left alone,
+// and so are finished parts of the last one: items, rows, sentences, lines of code. Only the last
+// part is drawn again.
 
-import { dequeue, enqueue } from './work.ts';
-import { colour, loadHighlighter } from './highlight.ts';
-import { decorate, decorateCode } from './code_bar.ts';
+import {
+  kindOf, MARK, offsetOfLine, paragraphCut, partsHtml, partsOf, splitBlocks, tableHead, type Kind, type Part,
+} from './blocks.ts';
+import { decorate, GrowingCode } from './code_bar.ts';
+import { colour, painter } from './highlight.ts';
 import { languageOf, parser, type Token } from './parser.ts';
 import { sanitize } from './sanitize.ts';
+import { dequeue, enqueue, type Job } from './work.ts';
 
+const SLICE = 1000; // characters of backlog that are looked at in one go
 const DEFINITION = /^ {0,3}\[[^\]\n]+\]:/m;
-const SLICE = 1500; // characters of backlog that are looked at in one go
 
-interface OpenCode {
-  text: Text;
-  language: string;
-  frame: HTMLElement;
+// A block whose parts but the last are done.
+interface OpenBlock {
+  kind: Kind;
+  /** Where parts are. */
+  element: HTMLElement;
+  /** What makes the rest of the source read as a block of this kind. */
+  prefix: string;
 }
 
 export class MarkdownRenderer {
   private readonly root: HTMLElement;
   private source = '';
   private seen = 0; // of source, looked at
-  private from = 0; // of source, where the last block begins
+  private from = 0; // of source, where what is not done begins
   private ended = false;
-  private env: Record<string, unknown> = {}; // of the last parse
-  private last: ChildNode[] = []; // the last block's nodes
-  private list: HTMLElement | null = null; // whose items before the last are done
-  private code: OpenCode | null = null;
+  private last: ChildNode[] = []; // nodes of what is not done
+  private open: OpenBlock | null = null;
+  private code: GrowingCode | null = null;
   private readonly job = () => this.work();
-  private readonly later = new Set<() => boolean>();
+  private readonly later = new Set<Job>();
 
   constructor(root: HTMLElement) {
     this.root = root;
@@ -52,13 +58,14 @@ export class MarkdownRenderer {
   }
 
   private restart(): void {
+    this.dispose();
     delete this.root.dataset['drawn'];
     this.root.replaceChildren();
     this.source = '';
     this.seen = this.from = 0;
     this.ended = false;
     this.last = [];
-    this.list = null;
+    this.open = null;
     this.code = null;
   }
 
@@ -66,217 +73,198 @@ export class MarkdownRenderer {
     this.seen = this.nextEnd();
     const behind = this.seen < this.source.length;
     this.draw(behind);
-    if (behind) return false;
-    if (this.ended) this.finish();
-    return true;
+    if (!behind && this.ended) this.finish();
+    return !behind;
   }
 
-  // At a line's end where there is one: a cut marker would draw a block that is none.
+  // At a line's end where there is one near: a cut marker would draw a block that is none.
   private nextEnd(): number {
     const { length } = this.source;
     if (length - this.seen <= SLICE) return length;
     const line = this.source.indexOf('\n', this.seen + SLICE);
-    return line < 0 ? length : line + 1;
+    return line < 0 || line > this.seen + 2 * SLICE ? Math.min(length, this.seen + SLICE) : line + 1;
   }
 
-  // Freezes what is followed by another block, and draws the last one, which may yet change.
   private draw(behind: boolean): void {
-    const tail = this.source.slice(this.from, this.seen);
-    const blocks = splitBlocks(parser.parse(tail, (this.env = {})));
-    const open = blocks.at(-1);
-    if (!open) return;
-    for (const block of blocks.slice(0, -1)) this.freeze(block);
-    if (blocks.length > 1) this.moveFrom(tail, open);
-    if (isList(open[0])) return this.drawList(this.source.slice(this.from, this.seen), open, behind);
-    this.endList();
-    if (isOpenFence(open) && !behind) return this.drawCode(open[0] as Token);
-    if (!behind) this.show(open);
+    const prefix = this.open?.prefix ?? '';
+    const tail = prefix + this.source.slice(this.from, this.seen);
+    const blocks = splitBlocks(parser.parse(tail, {}));
+    const block = blocks.at(-1);
+    if (!block) return;
+    for (const one of blocks.slice(0, -1)) this.freeze(one);
+    const line = block[0]?.map?.[0] ?? 0;
+    if (line > 0) this.from += offsetOfLine(tail, line) - prefix.length;
+    const kind = kindOf(block);
+    if (this.open && this.open.kind !== kind) this.dropOpen();
+    if (kind === 'p') this.growParagraph(block, behind);
+    else if (kind !== null) this.growParts(block, kind, behind);
+    else if (block[0]?.type === 'fence') this.drawCode(block[0]);
+    else if (!behind) this.show(block);
   }
 
-  private moveFrom(tail: string, block: Token[]): void {
-    this.from += offsetOfLine(tail, block[0]?.map?.[0] ?? 0);
-  }
-
+  // For good: another block follows.
   private freeze(block: Token[]): void {
-    if (isList(block[0]) && this.joins(block[0] as Token)) this.appendItems(listItems(block), block[0] as Token);
-    else {
-      this.endList();
-      this.show(block);
-    }
-    this.list = null;
+    const kind = kindOf(block);
+    if (this.open && this.open.kind !== kind) this.dropOpen();
+    if (this.open && kind === 'p') this.addInline(block[1]?.content.replace(MARK, '') ?? '');
+    else if (this.open && kind) this.addParts(partsOf(block, kind));
+    else if (block[0]?.type === 'fence') this.drawCode(block[0]);
+    else this.show(block);
+    this.open = null;
     this.keep();
   }
 
-  // The last block's nodes are there for good.
+  // What is drawn of the last block stays.
   private keep(): void {
     for (const node of this.last) if (node instanceof HTMLElement) this.colourLater(node);
     this.last = [];
     this.code = null;
   }
 
-  private show(block: Token[]): void {
-    const fragment = sanitize(parser.renderer.render(block, parser.options, this.env));
-    decorate(fragment);
-    this.replaceLast(fragment);
+  // What looked like one more part turned out to be something else.
+  private dropOpen(): void {
+    this.replaceLast([], this.root);
+    if (this.open && !this.open.element.hasChildNodes()) this.open.element.remove();
+    this.open = null;
   }
 
-  private replaceLast(fragment: DocumentFragment): void {
-    this.code = null;
-    const nodes = [...fragment.childNodes];
+  private replaceLast(nodes: ChildNode[], parent: HTMLElement): void {
     for (const node of this.last) node.remove();
-    this.root.append(fragment);
+    parent.append(...nodes);
     this.last = nodes;
   }
 
-  // --- code: only its text grows ---
+  private show(block: Token[]): void {
+    this.code = null;
+    this.replaceLast(nodesOf(parser.renderer.render(block, parser.options, {})), this.root);
+  }
 
   private drawCode(token: Token): void {
     const language = languageOf(token.info);
-    if (!this.code || this.code.language !== language) {
-      const { frame, text } = decorateCode(language);
-      for (const node of this.last) node.remove();
-      this.root.append(frame);
-      this.last = [frame];
-      this.code = { text, language, frame };
+    if (this.code?.language !== language) {
+      this.code = new GrowingCode(language);
+      this.replaceLast([this.code.frame], this.root);
     }
-    const { text } = this.code;
-    const { content } = token;
-    if (content.startsWith(text.data)) text.appendData(content.slice(text.data.length));
-    else text.data = content;
+    this.code.set(token.content);
   }
 
-  // --- lists: items before the last are done ---
+  // --- lists and tables ---
 
-  private drawList(tail: string, block: Token[], behind: boolean): void {
-    const head = block[0] as Token;
-    const items = listItems(block);
-    const done = items.slice(0, -1);
-    const rest = items.at(-1) ?? [];
-    if (!this.joins(head)) {
-      this.endList();
-      for (const node of this.last) node.remove();
-      this.last = [];
-      this.list = this.newList(head);
+  private growParts(block: Token[], kind: Kind, behind: boolean): void {
+    const parts = partsOf(block, kind);
+    const rest = parts.at(-1);
+    if (!rest || (!this.open && kind === 'table' && parts.length < 2)) return behind ? undefined : this.show(block);
+    const text = this.source.slice(this.from, this.seen);
+    const before = this.open?.prefix ?? ''; // of text, when it was parsed
+    if (!this.open) {
+      const prefix = kind === 'table' ? text.slice(0, offsetOfLine(text, 2)) : '';
+      this.open = { kind, element: this.openElement(block, kind), prefix };
     }
+    const done = parts.slice(0, -1);
     if (done.length > 0) {
-      this.appendItems(done, head);
-      for (const node of this.last) if (node instanceof HTMLElement) this.colourLater(node);
-      this.last = [];
-      const line = (rest[0]?.map?.[0] ?? 0) - (head.map?.[0] ?? 0);
-      this.from += offsetOfLine(tail, line);
+      this.addParts(done);
+      this.keep();
+      const line = rest.line - (block[0]?.map?.[0] ?? 0);
+      this.from += offsetOfLine(before + text, line) - before.length;
     }
-    if (!behind || this.last.length === 0) this.appendItems([rest], head, true);
+    if (!behind || this.last.length === 0) this.addParts([rest]);
   }
 
-  private newList(head: Token): HTMLElement {
-    const list = document.createElement(head.tag);
-    const start = head.attrGet('start');
+  private openElement(block: Token[], kind: Kind): HTMLElement {
+    if (kind === 'table') {
+      const nodes = nodesOf(parser.renderer.render(tableHead(block), parser.options, {}));
+      this.replaceLast(nodes, this.root);
+      this.last = [];
+      const body = nodes.map((node) => (node as HTMLElement).querySelector?.('tbody')).find(Boolean);
+      if (body) return body;
+    }
+    const list = document.createElement(kind === 'table' ? 'tbody' : kind);
+    const start = block[0]?.attrGet('start');
     if (start) list.setAttribute('start', String(start));
-    this.root.append(list);
+    this.replaceLast([list], this.root);
+    this.last = [];
     return list;
   }
 
-  private joins(head: Token): boolean {
-    return this.list !== null && this.list.localName === head.tag;
-  }
-
-  // What looked like one more item turned out to be something else.
-  private endList(): void {
-    if (!this.list) return;
-    for (const node of this.last) node.remove();
-    this.last = [];
-    if (this.list.childElementCount === 0) this.list.remove();
-    this.list = null;
-  }
-
-  private appendItems(items: Token[][], head: Token, open = false): void {
-    const tokens = [head, ...items.flat()];
-    const html = `${parser.renderer.render(tokens, parser.options, this.env)}</${head.tag}>`;
-    const made = sanitize(html);
+  private addParts(parts: readonly Part[]): void {
+    const { open } = this;
+    if (!open) return;
+    const made = sanitize(partsHtml(parts, open.kind));
     decorate(made);
-    for (const node of this.last) node.remove();
-    const children = [...(made.firstElementChild?.children ?? [])];
-    this.list?.append(...children);
-    this.last = open ? children : [];
-    if (!open) for (const child of children) this.colourLater(child as HTMLElement);
+    const home = open.kind === 'table' ? made.querySelector('tbody') : made.firstElementChild;
+    this.replaceLast([...(home?.children ?? [])], open.element);
+  }
+
+  // --- long paragraphs ---
+
+  private growParagraph(block: Token[], behind: boolean): void {
+    const text = this.source.slice(this.from, this.seen);
+    const cut = paragraphCut(text);
+    if (cut === 0 && !this.open) return behind ? undefined : this.show(block);
+    if (!this.open) {
+      const element = document.createElement('p');
+      this.replaceLast([element], this.root);
+      this.last = [];
+      this.open = { kind: 'p', element, prefix: MARK };
+    }
+    if (cut > 0) {
+      this.addInline(text.slice(0, cut));
+      this.last = [];
+      this.from += cut;
+    }
+    if (!behind) this.addInline(text.slice(cut));
+  }
+
+  private addInline(text: string): void {
+    if (!this.open) return;
+    const [paragraph] = nodesOf(`<p>${parser.renderInline(text, {})}</p>`);
+    this.replaceLast([...(paragraph?.childNodes ?? [])], this.open.element);
   }
 
   // --- the end ---
 
   private finish(): void {
     this.keep();
-    this.list = null;
+    this.open = null;
     this.root.dataset['drawn'] = '';
     if (DEFINITION.test(this.source)) this.drawAnew(); // a reference may be used far from there
   }
 
   private drawAnew(): void {
-    const blocks = splitBlocks(parser.parse(this.source, (this.env = {})));
+    const env = {};
+    const blocks = splitBlocks(parser.parse(this.source, env));
     this.root.replaceChildren();
-    const job = () => {
+    this.enqueueLater(() => {
       const block = blocks.shift();
-      if (block) {
-        this.show(block);
-        this.keep();
-      }
-      if (blocks.length === 0) this.later.delete(job);
+      if (block) this.replaceLast(nodesOf(parser.renderer.render(block, parser.options, env)), this.root);
+      this.keep();
       return blocks.length === 0;
+    });
+  }
+
+  private enqueueLater(work: Job): void {
+    const job = () => {
+      const done = work();
+      if (done) this.later.delete(job);
+      return done;
     };
     this.later.add(job);
     enqueue(job);
   }
 
   private colourLater(frame: HTMLElement): void {
-    const codes = frame.localName === 'code' ? [frame] : [...frame.querySelectorAll('pre > code')];
-    for (const code of codes) {
+    for (const code of frame.querySelectorAll<HTMLElement>('pre > code')) {
       const language = /language-(\S+)/.exec(code.className)?.[1] ?? '';
       if (language === '') continue;
-      void loadHighlighter().then((highlighter) => {
-        const job = () => {
-          this.later.delete(job);
-          const nodes = colour(highlighter, code.textContent ?? '', language);
-          if (nodes) code.replaceChildren(nodes);
-          return true;
-        };
-        this.later.add(job);
-        enqueue(job);
-      }, () => {}); // without colours
+      void colour(code.textContent ?? '', language).then((coloured) => {
+        if (coloured && code.isConnected) this.enqueueLater(painter(code, coloured));
+      });
     }
   }
 }
 
-// Tokens of each block at the top level.
-function splitBlocks(tokens: readonly Token[]): Token[][] {
-  const blocks: Token[][] = [];
-  let block: Token[] = [];
-  for (const token of tokens) {
-    block.push(token);
-    if (token.level !== 0 || token.nesting === 1) continue;
-    blocks.push(block);
-    block = [];
-  }
-  return blocks;
-}
-
-function listItems(block: readonly Token[]): Token[][] {
-  const items: Token[][] = [];
-  for (const token of block.slice(1, -1)) {
-    if (token.type === 'list_item_open' && token.level === 1) items.push([]);
-    items.at(-1)?.push(token);
-  }
-  return items;
-}
-
-function isList(token: Token | undefined): boolean {
-  return token?.type === 'bullet_list_open' || token?.type === 'ordered_list_open';
-}
-
-function isOpenFence(block: readonly Token[]): boolean {
-  return block[0]?.type === 'fence';
-}
-
-function offsetOfLine(text: string, line: number): number {
-  let at = 0;
-  for (let i = 0; i < line; ++i) at = text.indexOf('\n', at) + 1;
-  return at;
+function nodesOf(html: string): ChildNode[] {
+  const fragment = sanitize(html);
+  decorate(fragment);
+  return [...fragment.childNodes];
 }

@@ -172,8 +172,9 @@ export async function fallBackToBrowser(cause: LaminaError): Promise<boolean> {
     update({ info: engine.info });
     notice({ kind: 'fallback', text: t('engine.daemonLost', { engine: t(`engine.${kind}`) }), cause });
     return true;
-  } catch {
-    return false; // the daemon's loss is what is told
+  } catch (thrown) {
+    toast(t('engine.noFallback', { why: LaminaError.from(thrown).message }), { kind: 'error', seconds: 15 });
+    return false;
   } finally {
     const { movingTo: _, ...rest } = engineState.value;
     engineState.value = rest;

@@ -53,6 +53,7 @@ export const en = {
   'engine.slowWhy': 'Answers come from the processor, because WebGPU could not be used: {why}',
   'engine.daemonAway': 'The daemon does not answer, so the model runs in this browser. {why}',
   'engine.daemonLost': 'The daemon was lost: the answer goes on here, on {engine}.',
+  'engine.noFallback': 'This browser cannot go on with the answer: {why}',
   'engine.switchFailed': 'Still on {engine}: {why}',
   'engine.switched': 'Now on {engine}',
   'engine.noModel': 'No model is here yet. Choose one in Models.',

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// node bench/www_render.mjs [TOKENS_PER_SECOND [NAME...]]: a synthetic answer of 4,000 tokens through the
+// page's own renderer and styles in Chromium, as fast as tokens come. Prints the longest task, the
+// longest time that drawing took of one frame, and how far frames were apart; fails over 16 ms.
+
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { createRequire } from 'node:module';
+
+const source = path.join(import.meta.dirname, '..');
+const need = createRequire(`${source}/www/package.json`);
+const { chromium } = need('playwright-core');
+const { build } = await import(need.resolve('vite').replace(/index\.cjs$/, 'dist/node/index.js'));
+const LIMIT_MS = 16;
+const TOKENS = 4000;
+const [rateText = '100', ...names] = process.argv.slice(2);
+const rate = Number(rateText);
+
+/** About 4 characters a token, with all that Markdown has. */
+function answers() {
+  const words = 'the owl flew over a quiet river and saw *small* lights, **bright** ones, in `every` window of the town '.split(' ');
+  const sentence = (n) => Array.from({ length: 14 }, (_, i) => words[(n * 7 + i * 3) % words.length]).join(' ');
+  const paragraph = (n) => Array.from({ length: 4 }, (_, i) => `${sentence(n + i)}.`).join(' ');
+  const code = (n) => Array.from({ length: n }, (_, i) => `  const value${i} = await compute(${i}, "text ${i}"); // step ${i}`).join('\n');
+  const table = (n) => `| a | b | c |\n|---|--:|:-:|\n${Array.from({ length: n }, (_, i) => `| ${i} | ${sentence(i)} | x |`).join('\n')}`;
+  const mixed = Array.from({ length: 12 }, (_, n) => [
+    `## Part ${n}`, paragraph(n), Array.from({ length: 5 }, (_, i) => `- ${sentence(n + i)}`).join('\n'),
+    `\`\`\`js\nfunction f${n}() {\n${code(8)}\n}\n\`\`\``, n % 3 ? paragraph(n + 3) : table(5),
+  ].join('\n\n')).join('\n\n');
+  return {
+    mixed,
+    'one paragraph': Array.from({ length: 60 }, (_, n) => paragraph(n)).join(' '),
+    'one list': Array.from({ length: 300 }, (_, n) => `${n + 1}. ${sentence(n)}`).join('\n'),
+    'one block of code': `\`\`\`js\n${code(400)}\n\`\`\``,
+    'one table': table(220),
+  };
+}
+
+const out = fs.mkdtempSync(path.join(os.tmpdir(), 'www-render-'));
+fs.writeFileSync(path.join(out, 'entry.ts'), `
+import '${source}/www/app/style/index.css';
+import { MarkdownRenderer } from '${source}/www/app/markdown/render.ts';
+Object.assign(globalThis, { MarkdownRenderer });
+`);
+await build({
+  configFile: false, root: out, logLevel: 'error',
+  worker: { format: 'es' },
+  build: { outDir: path.join(out, 'dist'), rollupOptions: { input: path.join(out, 'entry.ts'), preserveEntrySignatures: false, output: { entryFileNames: 'entry.js' } } },
+});
+const assets = fs.readdirSync(path.join(out, 'dist'), { recursive: true }).map(String);
+const css = assets.find((file) => file.endsWith('.css'));
+const page404 = { status: 404, body: '' };
+const TYPES = { '.js': 'text/javascript', '.css': 'text/css' };
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-quic'] });
+let failed = false;
+try {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+  page.on('pageerror', (error) => console.error(error.message));
+  await page.route('**/*', (route) => {
+    const { pathname } = new URL(route.request().url());
+    if (pathname === '/') {
+      const body = `<!doctype html><meta charset=utf-8><link rel=stylesheet href="/${css}"><div class=messages id=scroller><ol><li class="message answer last"><div class=markdown id=root></div></li></ol></div><script type=module src="/entry.js"></script>`;
+      return route.fulfill({ contentType: 'text/html', body });
+    }
+    const file = path.join(out, 'dist', pathname);
+    return route.fulfill(fs.existsSync(file) ? { contentType: TYPES[path.extname(file)], body: fs.readFileSync(file) } : page404);
+  });
+  for (const [name, text] of Object.entries(answers())) {
+    if (names.length > 0 && !names.includes(name)) continue;
+    await page.goto('http://bench.invalid/');
+    await page.waitForFunction(() => globalThis.MarkdownRenderer);
+    const got = await page.evaluate(measure, { text: text.slice(0, TOKENS * 4), tokens: TOKENS, rate });
+    const bad = got.longestDraw > LIMIT_MS || got.longTask > 50;
+    failed ||= bad;
+    const ms = (value) => `${value.toFixed(1)} ms`;
+    console.log(`${name.padEnd(18)} ${got.characters} characters at ${rate} tokens/s: longest drawing in a frame ${ms(got.longestDraw)}, ` +
+      `99th percentile ${ms(got.p99)}, longest with layout ${ms(got.longestLayout)}, longest task over 50 ms ${ms(got.longTask)}, ` +
+      `frames over 33 ms ${got.lateFrames} of ${got.frames}${bad ? '  FAILED' : ''}`);
+  }
+} finally {
+  await browser.close();
+  fs.rmSync(out, { recursive: true, force: true });
+}
+process.exitCode = failed ? 1 : 0;
+
+// On the page. Drawing happens in the callbacks of requestAnimationFrame: each is timed, and then the
+// layout that it caused.
+async function measure({ text, tokens, rate }) {
+  const root = document.getElementById('root');
+  const scroller = document.getElementById('scroller');
+  scroller.style.height = '700px';
+  const draws = [];
+  let longestLayout = 0;
+  const real = globalThis.requestAnimationFrame.bind(globalThis);
+  globalThis.requestAnimationFrame = (work) => real((now) => {
+    const began = performance.now();
+    work(now);
+    const drawn = performance.now();
+    scroller.scrollTop = scroller.scrollHeight; // as the list of messages does, and lays out
+    draws.push(drawn - began);
+    longestLayout = Math.max(longestLayout, performance.now() - drawn);
+  });
+  let longTask = 0;
+  const observer = new PerformanceObserver((list) => {
+    for (const { duration } of list.getEntries()) longTask = Math.max(longTask, duration);
+  });
+  observer.observe({ type: 'longtask', buffered: false });
+  let last = 0;
+  let frames = 0;
+  let lateFrames = 0;
+  let over = false;
+  const watch = (now) => {
+    if (last > 0) {
+      ++frames;
+      if (now - last > 33) ++lateFrames;
+    }
+    last = now;
+    if (!over) real(watch);
+  };
+  real(watch);
+  const renderer = new globalThis.MarkdownRenderer(root);
+  const began = performance.now();
+  await new Promise((done) => {
+    const timer = setInterval(() => {
+      const count = Math.min(tokens, Math.floor(((performance.now() - began) / 1000) * rate));
+      const at = Math.ceil((count / tokens) * text.length);
+      renderer.update(text.slice(0, at), count === tokens);
+      if (count < tokens) return;
+      clearInterval(timer);
+      done();
+    }, 1000 / rate);
+  });
+  await new Promise((done) => setTimeout(done, 500));
+  over = true;
+  observer.disconnect();
+  draws.sort((a, b) => a - b);
+  return {
+    characters: text.length, longestDraw: draws.at(-1) ?? 0, p99: draws[Math.floor(draws.length * 0.99)] ?? 0, longestLayout,
+    longTask, frames, lateFrames,
+  };
+}
