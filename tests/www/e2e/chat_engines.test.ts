@@ -10,8 +10,8 @@ import { Daemon } from '../support/daemon.ts';
 import { StaticServer } from '../support/static_server.ts';
 
 const STORY = 'Tell me a story about an owl and a bell.';
-// Slow enough to be met in the middle: nothing is likely twice, so the model does not end it soon.
-const LONG = { 'lamina.sampling': { temperature: 1, topK: 0, topP: 1, minP: 0, repeatPenalty: 1.3, seed: 5, maxTokens: 700 } };
+// Long enough to be met in the middle: at this temperature words are so unlikely that none ends it.
+const LONG = { 'lamina.sampling': { temperature: 2, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 5, maxTokens: 1600 } };
 
 let browser: Browser;
 let server: StaticServer;
