@@ -60,7 +60,7 @@ async function openTransport(kind: 'auto' | EngineKind, options: Given): Promise
 
 function localSetup(kind: 'auto' | EngineKind, given: Given): LocalSetup {
   const {
-    model, threads, contextSize, memoryBudget, trust, headers, storage, assets, startTimeout,
+    model, threads, contextSize, memoryBudget, trust, headers, storage, assets, startTimeout, softwareGpu,
   } = given;
   if (model === undefined) {
     throw new LaminaError('invalid_argument', "'model' is needed: the address of a model folder");
@@ -76,7 +76,8 @@ function localSetup(kind: 'auto' | EngineKind, given: Given): LocalSetup {
   const engine = kind === 'daemon' ? 'auto' : kind;
   return {
     options: {
-      model: manifestUrl(model), engine, threads, contextSize, memoryBudget, trust, headers, storage,
+      model: manifestUrl(model), engine, softwareGpu: softwareGpu ?? false, threads, contextSize,
+      memoryBudget, trust, headers, storage,
     },
     assets: assets === undefined ? undefined : folder(assets),
     onPlan: given.onPlan,

@@ -142,8 +142,13 @@ export interface EngineOptions {
    * the daemon, a model's name (or nothing).
    */
   model?: string;
-  /** Default auto: webgpu where adapter and self-test are good, else wasm, with the reason told. */
+  /**
+   * Default auto: webgpu where there is a real GPU and its self-test is good, else wasm, with the
+   * reason told.
+   */
   engine?: 'auto' | EngineKind;
+  /** Let auto take a GPU that the processor plays (SwiftShader, lavapipe): for tests. */
+  softwareGpu?: boolean;
   daemon?: DaemonAddress;
   /**
    * Of the WASM engine; default: half the processors, at least 2 of them; 1 where memory cannot

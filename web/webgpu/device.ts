@@ -12,6 +12,7 @@ export interface GpuFacts {
   /** Bytes of shared memory of a workgroup. */
   readonly maxShared: number;
   readonly maxThreads: number;
+  /** A processor that plays GPU. */
   readonly software: boolean;
   /** For people: vendor, architecture, device. */
   readonly description: string;
@@ -25,6 +26,8 @@ export interface OpenedDevice {
 }
 
 export interface DeviceOptions {
+  /** Refuse a processor that plays GPU. */
+  readonly hardwareOnly?: boolean;
   /** Do without these even where they are there; for tests. */
   readonly withoutSubgroups?: boolean;
   readonly withoutShaderF16?: boolean;
@@ -38,6 +41,16 @@ const kLimits = [
 ] as const;
 const kFeatures: readonly GPUFeatureName[] = ['subgroups', 'shader-f16', 'timestamp-query'];
 
+/** Vendor, architecture, device. */
+function describe(info: GPUAdapterInfo): string {
+  return [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(' ');
+}
+
+/** Whether a processor plays GPU there: SwiftShader, lavapipe. Browsers may hide it. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  return info.isFallbackAdapter || /swiftshader|llvmpipe|software|cpu/i.test(describe(info));
+}
+
 /**
  * A device of `gpu`, or `gpu` itself where it is one already. Throws LaminaError `unsupported` where
  * there is no adapter or it lacks what every kernel needs.
@@ -49,6 +62,9 @@ export async function openDevice(gpu: GPU | GPUDevice, options: DeviceOptions = 
   }
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new LaminaError('unsupported', 'WebGPU is there, but has no adapter');
+  if (options.hardwareOnly && isSoftware(adapter.info)) {
+    throw new LaminaError('unsupported', `the GPU here is played by the processor (${describe(adapter.info)}), which is faster in WebAssembly`);
+  }
   const requiredLimits: Record<string, number> = {};
   for (const name of kLimits) requiredLimits[name] = adapter.limits[name];
   const device = await adapter.requestDevice({
@@ -60,7 +76,6 @@ export async function openDevice(gpu: GPU | GPUDevice, options: DeviceOptions = 
 
 async function factsOf(device: GPUDevice, options: DeviceOptions): Promise<GpuFacts> {
   const { limits, adapterInfo: info } = device;
-  const description = [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(' ');
   const allowed = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   return {
     subgroup: options.withoutSubgroups ? 0 : await provenSubgroup(device),
@@ -69,8 +84,8 @@ async function factsOf(device: GPUDevice, options: DeviceOptions): Promise<GpuFa
     maxBinding: Math.min(allowed, options.maxBinding ?? allowed),
     maxShared: limits.maxComputeWorkgroupStorageSize,
     maxThreads: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
-    software: /swiftshader|llvmpipe|software|cpu/i.test(description),
-    description,
+    software: isSoftware(info),
+    description: describe(info),
   };
 }
 

@@ -71,7 +71,7 @@ test('the greedy answer is that of wasm; a device lost at any token costs a noti
   const { text: wanted } = await disturbed(page, { engine: 'wasm' }, LONG, '', []);
   const logprobs = await page.evaluate(fourLogprobs, LONG.prompt);
   const seen = await page.evaluate(async (long) => {
-    globalThis.engine = await open({ engine: 'auto' });
+    globalThis.engine = await open({ engine: 'auto', softwareGpu: true });
     const { info } = engine;
     const answers = [];
     for (const when of [-1, 0, 1, 3]) { // chunks before the loss; -1: none
@@ -121,6 +121,16 @@ test('the greedy answer is that of wasm; a device lost at any token costs a noti
   await page.context().close();
 });
 
+test('auto leaves a GPU that the processor plays alone, and says why', async (t) => {
+  if (!hasAdapter) return t.skip('this Chromium has no WebGPU adapter');
+  const page = await openPage(browser, server);
+  const seen = await disturbed(page, { engine: 'auto' }, LONG, '', []);
+  assert.equal(seen.info.engine, 'wasm');
+  assert.match(seen.info.reason, /played by the processor/);
+  assert.deepEqual(seen.notices.map((n) => n.kind), ['fallback']);
+  await page.context().close();
+});
+
 test('a kernel that computes wrongly leads to wasm, and the reason says so', async (t) => {
   if (!hasAdapter) return t.skip('this Chromium has no WebGPU adapter');
   const page = await openPage(browser, server);
@@ -128,7 +138,7 @@ test('a kernel that computes wrongly leads to wasm, and the reason says so', asy
     if (w.url().includes('engine_worker')) w.evaluate(MISCOMPILE).catch(() => {});
   });
   const { text: wanted } = await disturbed(page, { engine: 'wasm' }, LONG, '', []);
-  const seen = await disturbed(page, { engine: 'auto' }, LONG, '', []);
+  const seen = await disturbed(page, { engine: 'auto', softwareGpu: true }, LONG, '', []);
   assert.equal(seen.info.engine, 'wasm');
   assert.match(seen.info.reason, /computes wrongly/);
   assert.match(seen.info.fallbacks[0]!.reason, /logits are .* off/);

@@ -2,6 +2,7 @@
 // The entry of the engine's worker.
 
 import { AsyncQueue } from '../async_queue.ts';
+import { isSoftware } from '../../webgpu/device.ts';
 import { LaminaError } from '../errors.ts';
 import type { GenerateRequest, Prompt } from '../transport.ts';
 import type { ModelPlan, Progress } from '../types.ts';
@@ -19,10 +20,10 @@ function opened(): LocalHost {
 }
 
 // What a plan is for; whether the GPU is good is known later.
-async function plannedKind({ engine }: LocalOptions): Promise<'webgpu' | 'wasm'> {
+async function plannedKind({ engine, softwareGpu }: LocalOptions): Promise<'webgpu' | 'wasm'> {
   if (engine !== 'auto') return engine;
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  return adapter ? 'webgpu' : 'wasm';
+  return adapter && (softwareGpu || !isSoftware(adapter.info)) ? 'webgpu' : 'wasm';
 }
 
 // Progress while `work` goes on; ends with it, or as it fails.

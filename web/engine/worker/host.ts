@@ -26,6 +26,7 @@ export interface LocalOptions {
   /** Absolute. */
   model: string;
   engine: 'auto' | 'webgpu' | 'wasm';
+  softwareGpu: boolean;
   threads: number | undefined;
   contextSize: number | undefined;
   memoryBudget: number | undefined;
@@ -124,7 +125,8 @@ export class LocalHost {
       return;
     }
     try {
-      this.runner = await WebGpuRunner.create(parts);
+      const hardwareOnly = engine === 'auto' && !this.options.softwareGpu;
+      this.runner = await WebGpuRunner.create(parts, { hardwareOnly });
       this.reason = engine === 'auto' ? 'WebGPU is there' : 'asked for';
     } catch (thrown) {
       throwIfAborted(signal);

@@ -8,7 +8,8 @@ import { firstPositions, type Runner, type RunnerParts } from './runner.ts';
 /** Rows of a prompt's step, at most; a processor that plays GPU takes fewer, so that one can be interrupted. */
 export const GPU_ROWS = 512;
 const SOFTWARE_ROWS = 128;
-const TOKENS_AT_ONCE = 8; // more would come in bursts that can be seen
+const BURST_MS = 25; // tokens of longer would come in bursts that can be seen
+const FIRST_BURST = 4; // tokens, before their time is known
 
 /** WebGPU computes, the module keeps the session. */
 export class WebGpuRunner implements Runner {
@@ -17,6 +18,7 @@ export class WebGpuRunner implements Runner {
   readonly device: string;
   readonly memory: MemoryUse;
   private readonly executor: WebGpuExecutor;
+  private burst = FIRST_BURST; // tokens to decode at once
 
   private constructor(engine: RemoteEngine, executor: WebGpuExecutor) {
     this.engine = engine;
@@ -26,8 +28,8 @@ export class WebGpuRunner implements Runner {
     this.memory = { weights: weightBytes, kv: kvBytes, activations: activationBytes };
   }
 
-  /** Errors: `unsupported` (no adapter), `resource_exhausted`, `out_of_memory`, `device`. */
-  static async create(parts: RunnerParts): Promise<WebGpuRunner> {
+  /** `hardwareOnly`: not on a processor that plays GPU. Errors: `unsupported` (no such adapter), `resource_exhausted`, `out_of_memory`, `device`. */
+  static async create(parts: RunnerParts, options = { hardwareOnly: false }): Promise<WebGpuRunner> {
     const { model, stored, signal } = parts;
     const engine = model.createRemote({ context: parts.contextSize, maxRows: GPU_ROWS });
     let executor: WebGpuExecutor | undefined;
@@ -36,6 +38,7 @@ export class WebGpuRunner implements Runner {
         pages: engine.info.pages,
         maxRows: GPU_ROWS,
         maxLogitRows: 1,
+        ...options,
         ...(parts.memoryBudget === undefined ? {} : { memoryBudget: parts.memoryBudget }),
       });
       // Beside the download, once for an adapter; what a wrong one has downloaded serves the CPU.
@@ -102,11 +105,16 @@ export class WebGpuRunner implements Runner {
 
   // Several tokens on the device, where it can choose them as the sampler would.
   private async decode(session: Session): Promise<Int32Array | null> {
-    const n = session.lookAhead(Math.min(TOKENS_AT_ONCE, this.executor.maxSteps));
+    const n = session.lookAhead(Math.min(this.burst, this.executor.maxSteps));
     if (n < 1) return null;
     const choice = session.choice(n);
     if (!choice || this.executor.mostSteps(choice) < n) return null;
-    return this.executor.decode(copyOf(this.engine.batch()), n, choice);
+    const began = performance.now();
+    const tokens = await this.executor.decode(copyOf(this.engine.batch()), n, choice);
+    // At most twice as many as before: one quick burst is no promise.
+    const fitting = Math.floor(BURST_MS * n / (performance.now() - began));
+    this.burst = Math.max(1, Math.min(fitting, 2 * this.burst));
+    return tokens;
   }
 }
 
