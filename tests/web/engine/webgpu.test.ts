@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import type { Browser, Page, Worker } from 'playwright-core';
 import { disturbed, launch, openPage, StaticServer } from './browser.ts';
 
-const LONG = { prompt: 'Once upon a time', temperature: 0, ignore_eos: true, max_tokens: 48 };
+const LONG = { prompt: 'Once upon a time', temperature: 0, ignore_eos: true, max_tokens: 24 };
 // Keeps the devices that the worker makes where a test can destroy them.
 const KEEP = `(() => {
   const request = GPUAdapter.prototype.requestDevice;
