@@ -106,6 +106,16 @@ async function heapOf(session) {
   return { megabytes: usedSize / 1e6, nodes };
 }
 
+// False when no answer came into view.
+async function converse(page, text) {
+  await page.getByRole('button', { name: 'New chat' }).or(page.getByRole('link', { name: 'New chat' })).click();
+  await page.waitForFunction(() => document.querySelectorAll('article').length === 0);
+  await page.waitForTimeout(200);
+  await page.locator('textarea').fill(text);
+  await page.locator('textarea').press('Enter');
+  return page.locator('.message.answer .actions').waitFor({ timeout: 10_000 }).then(() => true, () => false);
+}
+
 async function memory(browser, url) {
   const context = await browser.newContext();
   await context.addInitScript(() =>
@@ -115,12 +125,7 @@ async function memory(browser, url) {
   const session = await context.newCDPSession(page);
   const seen = [];
   for (let i = 1; i <= conversations; ++i) {
-    await page.evaluate(() => { location.hash = '#/chat'; });
-    await page.waitForFunction(() => document.querySelectorAll('article').length === 0);
-    await page.waitForTimeout(100); // the field of the new conversation takes the old one's place
-    await page.getByRole('textbox', { name: /message/i }).fill(`Tell me story number ${i}.`);
-    await page.keyboard.press('Enter');
-    await page.locator('.message.answer .actions').waitFor({ timeout: 60_000 });
+    while (!(await converse(page, `Tell me story number ${i}.`))) console.log(`conversation ${i} once more: no answer was shown`);
     if (i % 10 === 0) seen.push({ conversations: i, ...await heapOf(session) });
   }
   await context.close();
