@@ -45,7 +45,7 @@ export function App() {
       </a>
       <Sidebar onClose={() => (sidebarOpen.value = false)} />
       <div class="scrim" onClick={() => (sidebarOpen.value = false)} />
-      <div class="page">
+      <div class="frame">
         <header class="top">
           <button
             type="button" class="icon-button sidebar-toggle" aria-label={t('app.openSidebar')}

@@ -7,7 +7,13 @@ import { engineState } from '../state/engine.ts';
 import { t } from '../text/t.ts';
 import { Icon } from '../ui/icons.tsx';
 
-const dismissed = signal<string | null>(null);
+const KEY = 'lamina.slowDismissed'; // for the tab
+const dismissed = signal(sessionStorage.getItem(KEY));
+
+function dismiss(why: string): void {
+  sessionStorage.setItem(KEY, why);
+  dismissed.value = why;
+}
 
 /** What to tell: a daemon that was lost, or WebGPU that could not be had. */
 function reason(): string | null {
@@ -25,7 +31,7 @@ export function SlowNotice() {
     <div class="slow-notice" role="status">
       <Icon name="alert" />
       <p><strong>{t('engine.slow')}.</strong> {why}</p>
-      <button type="button" class="icon-button small" aria-label={t('app.dismiss')} onClick={() => (dismissed.value = why)}>
+      <button type="button" class="icon-button small" aria-label={t('app.dismiss')} onClick={() => dismiss(why)}>
         <Icon name="close" size={16} />
       </button>
     </div>
