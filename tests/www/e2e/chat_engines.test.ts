@@ -11,7 +11,7 @@ import { StaticServer } from '../support/static_server.ts';
 
 const STORY = 'Tell me a story about an owl and a bell.';
 // Long enough to be met in the middle: what was said is likelier to be said again, without an end.
-const LONG = { 'lamina.sampling': { temperature: 0, repeatPenalty: 0.5, maxTokens: 1500 } };
+const LONG = { 'lamina.sampling': { temperature: 0, repeatPenalty: 0.3, maxTokens: 1500 } };
 
 let browser: Browser;
 let server: StaticServer;

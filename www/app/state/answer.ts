@@ -38,7 +38,8 @@ const ENDS: Record<Finish, NonNullable<Message['end']>> = {
 export async function answer(id: string, { begun }: { begun: string }): Promise<void> {
   const message = messages.value.get(id);
   const conversation = current.value;
-  if (!message || !conversation || answering.value) return;
+  const taken = answering.value && answering.value.message !== id;
+  if (!message || !conversation || taken) return;
   const path = pathTo(messages.value, message.parent);
   const { signal: stopped } = (abort = new AbortController());
   const { error: _, ...clean } = message;

@@ -13,7 +13,13 @@ function newMessage(conversation: string, parent: string | null, role: Message['
 
 async function answerTo(question: Message): Promise<void> {
   const reply = newMessage(question.conversation, question.id, 'assistant', '');
-  await addMessage({ ...reply, end: 'unfinished' });
+  answering.value = { conversation: reply.conversation, message: reply.id };
+  try {
+    await addMessage({ ...reply, end: 'unfinished' });
+  } catch (thrown) {
+    answering.value = null;
+    throw thrown;
+  }
   await answer(reply.id, { begun: '' });
 }
 
