@@ -2,7 +2,7 @@
 // Trusted Types: HTML comes from DOMPurify's own policy alone. The default policy knows no HTML; it
 // lets this page's own workers be started.
 
-const WORKERS = /^(assets\/engine\/|assets\/highlight_worker-[\w-]+\.js$|sw\.js$)/;
+const WORKERS = /^(assets\/engine\/|assets\/(highlight|store)_worker-[\w-]+\.js$|sw\.js$)/;
 
 /** Null for a script that is not one of this page's workers. */
 export function ownScript(address: string, page: string): string | null {
