@@ -113,7 +113,7 @@ async function converse(page, text) {
   await page.waitForTimeout(200);
   await page.locator('textarea').fill(text);
   await page.locator('textarea').press('Enter');
-  return page.locator('.message.answer .actions').waitFor({ timeout: 10_000 }).then(() => true, () => false);
+  return page.locator('.message.answer .numbers').waitFor({ timeout: 10_000 }).then(() => true, () => false);
 }
 
 async function memory(browser, url) {

@@ -66,7 +66,7 @@ async function ask(page: Page, text: string): Promise<string> {
   await page.getByRole('textbox', { name: /message/i }).fill(text);
   await page.keyboard.press('Enter');
   const answer = page.getByRole('article', { name: 'Answer' }).nth(before);
-  await answer.locator('.actions').waitFor({ timeout: 60_000 }); // they come when it is whole
+  await answer.locator('.numbers').waitFor({ timeout: 60_000 }); // they come when it is whole
   return answer.innerText();
 }
 

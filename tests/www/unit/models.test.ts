@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { ownScript } from '../../../www/app/state/trusted_types.ts';
 import { readConfig } from '../../../www/shared/model_facts.ts';
 import { filesOfTar, tarEnd, tarHeader, tarPadding } from '../../../www/shared/tar.ts';
 
@@ -62,4 +63,11 @@ describe('tar', () => {
     bytes[0] = 90; // another name, the old checksum
     await expect(filesOfTar(new Blob([bytes]))).rejects.toThrow(/not a .tar/);
   });
+});
+
+test('the page may start the store’s worker and nothing beside it', () => {
+  const page = 'https://host/app/#/models';
+  expect(ownScript('https://host/app/assets/store_worker-Ab1_-x.js', page)).not.toBeNull();
+  expect(ownScript('https://host/app/assets/other-Ab1.js', page)).toBeNull();
+  expect(ownScript('https://elsewhere/app/assets/store_worker-Ab1.js', page)).toBeNull();
 });
