@@ -24,6 +24,8 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
     reportCompressedSize: false,
+    // Names that the daemon takes for hashed, and lets browsers keep for good.
+    rolldownOptions: { output: { hashCharacters: 'hex' } },
   },
   plugins: [engineFiles(), demoModel(), serviceWorker(), compressed()],
 });

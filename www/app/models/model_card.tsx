@@ -70,7 +70,9 @@ export function ModelCard({ entry }: { entry: ModelEntry }) {
       <header>
         <h3>{name}</h3>
         <Where entry={entry} />
-        {isChosen(entry) && <span class="chip accent">{t('models.inUse')}</span>}
+        {isChosen(entry) && (
+          <span class="chip accent">{t(engineState.value.status === 'ready' ? 'models.inUse' : 'models.chosen')}</span>
+        )}
         <span class="spacer" />
         {actions.length > 0 && (
           <Menu label={t('models.more', { name })} items={actions}><Icon name="more" /></Menu>

@@ -8,6 +8,7 @@ export const enModels = {
   'models.none': 'No models yet',
   'models.noneHint': 'Import a model folder from disk, or give the address of one. {code} makes a folder of a checkpoint.',
   'models.inUse': 'In use',
+  'models.chosen': 'Chosen',
   'models.use': 'Use',
   'models.chat': 'Chat',
   'models.download': 'Keep on this device',
