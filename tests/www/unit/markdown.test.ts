@@ -185,7 +185,7 @@ describe('what it becomes', () => {
       expect(root.querySelector('.code-bar span')?.textContent).toBe('js');
       expect(root.querySelector('button.code-copy')).not.toBeNull();
       expect(root.querySelector('code')?.textContent?.trimEnd()).toBe(lines);
-      expect(root.querySelectorAll('.code-lines').length).toBe(4);
+      expect(root.querySelectorAll('.code-lines').length).toBe(7);
     }
   });
 

@@ -48,7 +48,7 @@ export function ChatView({ id }: { id: string | null }) {
   useEscapeStops();
   const empty = id === null || (ready && path.value.length === 0);
   return (
-    <div class={empty ? 'chat empty' : 'chat'} onClick={copyOnClick}>
+    <div class={empty ? 'chat begins' : 'chat'} onClick={copyOnClick}>
       <h1 class="unseen">{current.value?.title ?? t('nav.chat')}</h1>
       {empty ? <EmptyChat /> : ready ? <MessageList key={id} /> : <div class="view-waits" aria-busy="true" />}
       <SlowNotice />

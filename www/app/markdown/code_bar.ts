@@ -5,7 +5,7 @@
 import { t } from '../text/t.ts';
 
 /** Of one stretch. */
-export const CODE_LINES = 32;
+export const CODE_LINES = 16;
 
 export function linesElement(): HTMLElement {
   const made = document.createElement('span');

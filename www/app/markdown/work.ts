@@ -4,7 +4,7 @@
 /** One small part of the work; true when nothing is left to do. */
 export type Job = () => boolean;
 
-const BUDGET_MS = 5;
+const BUDGET_MS = 3;
 
 const jobs: Job[] = [];
 let asked = false;
