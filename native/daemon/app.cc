@@ -200,6 +200,7 @@ void App::watch_signals() {
 
 void App::begin_drain() {
   draining_ = true;
+  service_->refuse_new();  // before anybody is told that this daemon leaves
   hub_->set_draining();
   log_.info("draining", {{"seconds", config_.drain_seconds}});
   drainer_->add([this] {

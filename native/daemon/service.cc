@@ -84,9 +84,11 @@ class ServiceOfModels final : public Service {
     return all;
   }
 
+  void refuse_new() override { draining_ = true; }
+
   bool drain(double seconds) override {
     using Clock = ServiceWorker::Clock;
-    draining_ = true;
+    refuse_new();
     const auto wait = std::chrono::duration<double>(std::clamp(seconds, 0.0, 1e6));
     const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(wait);
     const auto all = workers();

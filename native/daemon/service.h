@@ -137,8 +137,10 @@ class Service {
 
   virtual std::vector<ModelStatus> status() const = 0;
 
-  // From now on load() and submit() are refused with kDraining; returns when nothing runs. What
-  // does after `seconds` fails with kDraining, and false is returned.
+  // From now on load() and submit() are refused with kDraining.
+  virtual void refuse_new() = 0;
+  // The same, and returns when nothing runs. What does after `seconds` fails with kDraining, and
+  // false is returned.
   virtual bool drain(double seconds) = 0;
 };
 

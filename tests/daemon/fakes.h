@@ -113,6 +113,7 @@ class FakeService : public Service {
     return {};
   }
   std::vector<ModelStatus> status() const override { return models; }
+  void refuse_new() override {}
   bool drain(double) override { return true; }
 
   size_t count() {
