@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # www_test.sh unit: types and unit tests of the page. www_test.sh e2e [FILE...]: the built page in
 # Chromium, against a static host and the daemon. A part that cannot run prints "skipped: WHY" and
-# ends with 0. In its environment: SOURCE, BUILD, and for e2e LAMINA, BUILT_MODEL, LAMINA_MODULES
+# ends with 77. In its environment: SOURCE, BUILD, and for e2e LAMINA, BUILT_MODEL, LAMINA_MODULES
 # (default build/wasm).
 set -euo pipefail
 : "${SOURCE:?}" "${BUILD:?}"
@@ -11,7 +11,7 @@ shift
 
 skip() {
   echo "skipped: $1"
-  exit 0
+  exit 77
 }
 command -v npm >/dev/null || skip "no npm here"
 node=$("$SOURCE/tools/node.sh" 2>&1) || skip "$node"
