@@ -43,6 +43,26 @@ test('a first visit: one click to an answer, which is there after a reload', () 
   await page.locator('.conversation.here', { hasText: STORY.slice(0, 20) }).waitFor();
 }));
 
+test('an example that is clicked the moment a new chat is asked for begins a conversation of its own', () => chat(async ({ page }) => {
+  await ask(page, 'What is the opposite of dark?');
+  await answered(page);
+  const old = page.url();
+  await page.evaluate((story) => {
+    const find = (words: string) => [...document.querySelectorAll<HTMLElement>('a, button')].find((b) => b.textContent?.trim() === words);
+    // As soon as the button is there, before anything else that waits.
+    new MutationObserver((_, observer) => {
+      const button = find(story);
+      if (button) observer.disconnect();
+      button?.click();
+    }).observe(document.body, { subtree: true, childList: true });
+    find('New chat')?.click();
+  }, STORY);
+  await page.waitForFunction((url) => location.href !== url && /chat\/\w+$/.test(location.href), old);
+  await answered(page);
+  assert.equal(await page.locator('.message.user').count(), 1);
+  assert.equal(await page.locator('.conversation').count(), 2);
+}));
+
 test('stop ends the answer with what there is, by button and by key; it can go on', () => chat(async ({ page }) => {
   await ask(page, STORY);
   await begun(page);

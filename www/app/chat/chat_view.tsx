@@ -16,8 +16,9 @@ import { MessageList } from './message_list.tsx';
 import { SlowNotice } from './slow_notice.tsx';
 
 function useConversation(id: string | null): boolean {
-  const [opened, setOpened] = useState<string | null | undefined>(undefined);
+  const [opened, setOpened] = useState<string | null>(null);
   useEffect(() => {
+    if (id === null) return; // state/chat.ts has opened it
     let here = true;
     openConversation(id).then((found) => {
       if (!here) return;
@@ -30,7 +31,7 @@ function useConversation(id: string | null): boolean {
       here = false;
     };
   }, [id]);
-  return opened === id || (id !== null && current.value?.id === id);
+  return id === null || opened === id || current.value?.id === id;
 }
 
 function useEscapeStops(): void {

@@ -78,7 +78,7 @@ class Run {
   private readonly systemPrompt: string;
   private readonly stopped: AbortSignal;
   private clock = new AnswerClock();
-  private storedAt = performance.now();
+  private storedAt = -Infinity; // the first words are stored at once
 
   constructor(message: Message, path: Message[], systemPrompt: string, stopped: AbortSignal) {
     this.message = message;
@@ -132,7 +132,7 @@ class Run {
     const sampled = this.clock.tokens(tokens, engine.info.engine);
     if (sampled) liveNumbers.value = sampled;
     if (text !== '') setLive(this.message.id, this.message.content);
-    if (performance.now() - this.storedAt > STORE_MS) this.store();
+    if (text !== '' && performance.now() - this.storedAt > STORE_MS) this.store();
   }
 
   /** What there is, in case that the page does not live to see the end. */

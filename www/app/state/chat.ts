@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a user does in a conversation: send, stop, regenerate, edit, continue.
 
-import { go } from '../router.ts';
+import { effect } from '@preact/signals';
+import { go, route } from '../router.ts';
 import { answer, stopAnswer } from './answer.ts';
 import { answering } from './answering.ts';
-import { addMessage, current, messages, newId, path, startConversation } from './conversations.ts';
+import { addMessage, current, messages, newId, openConversation, path, startConversation } from './conversations.ts';
 import type { Message } from './db.ts';
+
+// An empty chat is open as soon as the address says so. Views follow later, and whoever is quick has
+// begun to talk by then.
+effect(() => {
+  if (route.value.view === 'chat' && route.value.id === null) void openConversation(null);
+});
 
 function newMessage(conversation: string, parent: string | null, role: Message['role'], content: string): Message {
   return { id: newId(), conversation, parent, role, content, created: Date.now() };
