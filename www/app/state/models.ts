@@ -136,6 +136,10 @@ async function working(url: string, work: Work, run: (signal: AbortSignal) => Pr
   }
 }
 
+function withoutShards(facts: ModelFacts): ModelFacts {
+  return { ...facts, storedBytes: 0, shards: facts.shards.map((shard) => ({ ...shard, stored: false })) };
+}
+
 // Only what is stored may have changed; an error that was told stays.
 async function refreshFacts(url: string): Promise<void> {
   const facts = await storeClient().call('look', refOf(url, true)).catch(() => null);
@@ -176,7 +180,10 @@ export function stop(url: string): void {
 }
 
 export async function remove(url: string): Promise<void> {
-  await working(url, 'remove', () => storeClient().call('remove', { url: manifestOf(url) }));
+  await working(url, 'remove', async () => {
+    await storeClient().call('remove', { url: manifestOf(url) });
+    change(url, (entry) => (entry.facts ? { ...entry, facts: withoutShards(entry.facts) } : entry));
+  });
   const gone = models.value.find((entry) => entry.url === url && entry.origin === 'stored' && !entry.error);
   if (gone) models.value = models.value.filter((entry) => entry !== gone);
   else change(url, (entry) => without(entry, 'verdict'));
