@@ -6,5 +6,6 @@ export type { ChatCompletions, Completions } from './engine.ts';
 export { LaminaError } from './errors.ts';
 export type { LaminaErrorCode } from './errors.ts';
 export { createEngine, planModel } from './factory.ts';
+export { isSoftware as isSoftwareGpu } from '../webgpu/device.ts';
 export type * from './openai_types.ts';
 export type * from './types.ts';

@@ -33,7 +33,7 @@ export class Daemon {
       ...process.env, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home, XDG_STATE_HOME: home,
       VK_DRIVER_FILES: '/nonexistent', VK_ICD_FILENAMES: '/nonexistent',
     };
-    const words = ['serve', '-m', MODEL, '--ui', given.ui ?? BUILT, '--port', String(given.port ?? 0), '--backend', 'cpu'];
+    const words = ['serve', '-m', MODEL, '--ui', given.ui ?? BUILT, '--port', String(given.port ?? 0), '--backend', 'cpu', '--grace', '5'];
     const started = spawn(LAMINA, words, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     const said: string[] = [];
     const url = await new Promise<string>((resolve, reject) => {

@@ -3,7 +3,7 @@
 
 import { signal } from '@preact/signals';
 import {
-  createEngine, LaminaError, type Engine, type EngineInfo, type EngineKind, type EngineOptions,
+  createEngine, isSoftwareGpu, LaminaError, type Engine, type EngineInfo, type EngineKind, type EngineOptions,
   type ModelPlan, type Notice, type Progress,
 } from '@lamina/engine';
 import { t } from '../text/t.ts';
@@ -159,7 +159,7 @@ export async function switchEngine(kind: EngineKind): Promise<void> {
 
 async function browserEngine(): Promise<EngineKind> {
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  return adapter ? 'webgpu' : 'wasm';
+  return adapter && !isSoftwareGpu(adapter.info) ? 'webgpu' : 'wasm';
 }
 
 /** A daemon was lost: true when this browser computes instead. The user's choice stays. */
