@@ -5,22 +5,10 @@
 #include "backends/cpu/isa/simd_wasm128.h"
 #include "backends/cpu/isa/tables.h"
 #include "backends/cpu/isa/wasm_dot_bytes.h"
+#include "backends/cpu/isa/wasm_sizes.h"
 #include "backends/cpu/isa/whole_blocks.h"
 
 namespace lamina::cpu {
-
-namespace {
-
-constexpr int kPrefetchBytes = 0;
-constexpr int kPanelVecs = 2;  // 8 accumulators, 2 weights, a broadcast, of 15
-constexpr int kGemmRows = 4;
-constexpr int kGemmUnroll = 1;  // more, and V8 computes sum by sum, all operands at hand: spills
-constexpr int kGemmColumns = 1024;
-constexpr int kGemmFrom = 5;
-constexpr int kPairTile = 4;
-constexpr int kPairVecs = 2;
-
-}  // namespace
 
 #include "backends/cpu/isa/kernels.inl"
 
