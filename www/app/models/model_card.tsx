@@ -68,7 +68,7 @@ export function ModelCard({ entry }: { entry: ModelEntry }) {
   return (
     <li class={isChosen(entry) ? 'model-card chosen' : 'model-card'}>
       <header>
-        <h3>{name}</h3>
+        <h2>{name}</h2>
         <Where entry={entry} />
         {isChosen(entry) && (
           <span class="chip accent">{t(engineState.value.status === 'ready' ? 'models.inUse' : 'models.chosen')}</span>
