@@ -2,7 +2,8 @@
 // node bench/www_render.mjs [TOKENS_PER_SECOND [NAME...]]: a synthetic answer of 4,000 tokens through the
 // page's own renderer and styles in Chromium, as fast as tokens come. Prints how long the page's
 // thread was busy with its longest task, on the CPU's clock and on the wall's (which counts what other
-// programs took too), and what drawing took of one frame; fails over 16 ms on the CPU's clock.
+// programs took too), and what drawing took of one frame; fails over 16 ms on the CPU's clock, or
+// where the text at once is drawn otherwise. WHY=1 in the environment: what the longest tasks did.
 
 import fs from 'node:fs';
 import os from 'node:os';
@@ -74,13 +75,15 @@ try {
     await page.waitForFunction(() => globalThis.MarkdownRenderer);
     await browser.startTracing(page, { categories: ['toplevel', 'disabled-by-default-devtools.timeline', 'devtools.timeline'] });
     const got = await page.evaluate(measure, { text: text.slice(0, TOKENS * 4), tokens: TOKENS, rate });
-    const cpu = longestTasks((await browser.stopTracing()).toString());
-    const bad = (cpu[0] ?? Infinity) > LIMIT_MS;
+    const longest = longestTasks((await browser.stopTracing()).toString());
+    const cpu = longest.map((task) => task.cpu);
+    const bad = (cpu[0] ?? Infinity) > LIMIT_MS || !got.same;
     failed ||= bad;
     const ms = (value) => `${value.toFixed(1)} ms`;
     console.log(`${name.padEnd(18)} ${got.characters} characters at ${rate} tokens/s: longest tasks ${cpu.map(ms).join(', ')} of CPU time; ` +
       `by the wall's clock: drawing ${ms(got.longestDraw)} (99th percentile ${ms(got.p99)}), layout ${ms(got.longestLayout)}, ` +
-      `longest task over 50 ms ${ms(got.longTask)}, frames over 33 ms ${got.lateFrames} of ${got.frames}${bad ? '  FAILED' : ''}`);
+      `longest task over 50 ms ${ms(got.longTask)}, frames over 33 ms ${got.lateFrames} of ${got.frames}${got.same ? '' : '  DRAWN OTHERWISE than at once'}${bad ? '  FAILED' : ''}`);
+    if (process.env.WHY) for (const task of longest) console.log(`  ${ms(task.cpu)}: ${whatIn(task)}`);
   }
 } finally {
   await browser.close();
@@ -88,20 +91,39 @@ try {
 }
 process.exitCode = failed ? 1 : 0;
 
-// The three longest tasks of the renderer's main thread, in milliseconds of CPU time.
+// The three longest tasks of the page's main thread, with what happened inside, in milliseconds of CPU time.
 function longestTasks(trace) {
   const { traceEvents } = JSON.parse(trace);
   const main = new Set(traceEvents.filter((one) => one.name === 'thread_name' && one.args?.name === 'CrRendererMain')
     .map(({ pid, tid }) => `${pid} ${tid}`));
-  const busy = new Map(); // by process: the page's is the busiest
-  for (const { name, pid, tid, tdur } of traceEvents) {
-    if (!/RunTask$/.test(name) || !main.has(`${pid} ${tid}`) || tdur === undefined) continue;
-    if (!busy.has(pid)) busy.set(pid, []);
-    busy.get(pid).push(tdur / 1000);
+  const busy = new Map(); // events by process: the page's is the busiest
+  for (const one of traceEvents) {
+    if (one.tdur === undefined || !main.has(`${one.pid} ${one.tid}`)) continue;
+    if (!busy.has(one.pid)) busy.set(one.pid, { tasks: [], inside: [], sum: 0 });
+    const process = busy.get(one.pid);
+    if (one.name !== 'RunTask') process.inside.push(one);
+    else {
+      process.tasks.push(one);
+      process.sum += one.tdur;
+    }
   }
-  const sum = (all) => all.reduce((total, one) => total + one, 0);
-  const page = [...busy.values()].sort((a, b) => sum(b) - sum(a))[0] ?? [];
-  return page.sort((a, b) => b - a).slice(0, 3);
+  const { tasks, inside } = [...busy.values()].sort((a, b) => b.sum - a.sum)[0] ?? { tasks: [], inside: [] };
+  return tasks.sort((a, b) => b.tdur - a.tdur).slice(0, 3).map(({ ts, dur, tdur }) => ({
+    cpu: tdur / 1000, inside: inside.filter((one) => one.ts >= ts && one.ts + one.dur <= ts + dur),
+  }));
+}
+
+// CPU time by the names of a task's events, without the events within those.
+function whatIn({ inside }) {
+  const own = new Map();
+  for (const one of inside) {
+    const within = inside.filter((other) => other !== one && other.ts >= one.ts && other.ts + other.dur <= one.ts + one.dur &&
+      !inside.some((between) => between !== one && between !== other && between.ts >= one.ts && between.ts + between.dur <= one.ts + one.dur &&
+        other.ts >= between.ts && other.ts + other.dur <= between.ts + between.dur));
+    const rest = one.tdur - within.reduce((sum, other) => sum + other.tdur, 0);
+    own.set(one.name, (own.get(one.name) ?? 0) + rest / 1000);
+  }
+  return [...own].sort((a, b) => b[1] - a[1]).slice(0, 8).map(([name, value]) => `${name} ${value.toFixed(1)}`).join(', ');
 }
 
 // On the page. Drawing happens in the callbacks of requestAnimationFrame: each is timed, and then the
@@ -154,9 +176,20 @@ async function measure({ text, tokens, rate }) {
   await new Promise((done) => setTimeout(done, 500));
   over = true;
   observer.disconnect();
+  // Colours come when they come: code is compared as text.
+  const shown = (element) => {
+    const copy = element.cloneNode(true);
+    for (const code of copy.querySelectorAll('code')) code.textContent = code.textContent;
+    copy.normalize();
+    return copy.innerHTML;
+  };
+  const other = document.createElement('div');
+  new globalThis.MarkdownRenderer(other).update(text, true);
+  while (!('drawn' in other.dataset)) await new Promise(real);
+  const same = shown(other) === shown(root);
   draws.sort((a, b) => a - b);
   return {
     characters: text.length, longestDraw: draws.at(-1) ?? 0, p99: draws[Math.floor(draws.length * 0.99)] ?? 0, longestLayout,
-    longTask, frames, lateFrames,
+    longTask, frames, lateFrames, same,
   };
 }

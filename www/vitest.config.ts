@@ -18,6 +18,7 @@ export default defineConfig({
       ...alias,
       { find: /^vitest$/, replacement: inPackages('vitest/dist/index.js') },
       { find: 'fake-indexeddb/auto', replacement: inPackages('fake-indexeddb/auto/index.mjs') },
+      { find: /^markdown-it$/, replacement: inPackages('markdown-it/dist/markdown-it.mjs') },
       { find: /^preact$/, replacement: inPackages('preact/dist/preact.mjs') },
     ],
   },

@@ -39,35 +39,44 @@ function frameOf(pre: HTMLElement, language: string): HTMLElement {
 /** A block of code that grows. */
 export class GrowingCode {
   readonly frame: HTMLElement;
-  readonly language: string;
-  private readonly code: HTMLElement;
+  private readonly language: string;
+  private readonly pre = document.createElement('pre');
+  private code = document.createElement('code');
+  private text = '';
   private done = ''; // the text of all stretches but the last
   private last = document.createTextNode('');
 
   constructor(language: string) {
-    const pre = document.createElement('pre');
-    this.code = document.createElement('code');
-    if (language) this.code.className = `language-${language}`;
-    pre.append(this.code);
     this.language = language;
-    this.frame = frameOf(pre, language);
-    this.nextStretch();
+    this.frame = frameOf(this.pre, language);
+    this.begin();
   }
 
-  set(text: string): void {
-    if (!text.startsWith(this.done)) {
-      this.code.replaceChildren();
-      this.done = '';
-      this.nextStretch();
-    }
+  /** False where nothing changed. */
+  set(text: string): boolean {
+    if (text === this.text) return false;
+    this.text = text;
+    if (!text.startsWith(this.done) || !this.code.contains(this.last)) this.begin();
     for (;;) {
       const rest = text.slice(this.done.length);
       const end = endOfLines(rest, CODE_LINES);
-      if (end < 0 || end === rest.length) return this.show(rest);
+      if (end < 0 || end === rest.length) {
+        this.show(rest);
+        return true;
+      }
       this.show(rest.slice(0, end));
       this.done += rest.slice(0, end);
       this.nextStretch();
     }
+  }
+
+  // Another element: what colours the old one shall not touch it.
+  private begin(): void {
+    this.code = document.createElement('code');
+    if (this.language) this.code.className = `language-${this.language}`;
+    this.pre.replaceChildren(this.code);
+    this.done = '';
+    this.nextStretch();
   }
 
   private show(text: string): void {
@@ -93,16 +102,6 @@ function endOfLines(text: string, count: number): number {
     if (at === 0) return -1;
   }
   return at;
-}
-
-/** Puts bars on all code in there. */
-export function decorate(fragment: DocumentFragment): void {
-  for (const pre of fragment.querySelectorAll('pre')) {
-    const language = /language-(\S+)/.exec(pre.firstElementChild?.className ?? '')?.[1] ?? '';
-    const place = document.createComment('');
-    pre.replaceWith(place);
-    place.replaceWith(frameOf(pre, language));
-  }
 }
 
 /** Clicks on copy buttons anywhere below `root`. */

@@ -8,15 +8,17 @@ import { t } from '../text/t.ts';
 type Parser = InstanceType<typeof MarkdownIt>;
 export type Token = ReturnType<Parser['parse']>[number];
 
+/** What a text defines for its inline parts: targets of references. */
+export type Definitions = NonNullable<Parameters<Parser['parse']>[1]>;
+
 const SAFE_LINK = /^(https?:|mailto:)/i;
 
 function makeParser(): Parser {
   const md = new MarkdownIt({ html: false, linkify: true, breaks: true });
   md.validateLink = (url) => SAFE_LINK.test(url.trim());
   md.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
-  const { rules } = md.renderer;
   // A picture would tell its server that this answer was read: it is named, not fetched.
-  rules['image'] = (tokens, i) => {
+  md.renderer.rules['image'] = (tokens, i) => {
     const token = tokens[i];
     const escape = md.utils.escapeHtml;
     const alt = token?.content || t('markdown.image');
@@ -24,31 +26,34 @@ function makeParser(): Parser {
     if (!SAFE_LINK.test(src)) return escape(alt);
     return `<a class="image-link" href="${escape(src)}">${escape(t('markdown.imageLink', { alt }))}</a>`;
   };
-  for (const cell of ['th_open', 'td_open']) {
-    rules[cell] = (tokens, i) => {
-      const align = /text-align:(left|right|center)/.exec(String(tokens[i]?.attrGet('style') ?? ''))?.[1];
-      const tag = cell.slice(0, 2);
-      return align ? `<${tag} class="align-${align}">` : `<${tag}>`;
-    };
-  }
-  rules['table_open'] = () => '<div class="table" tabindex="0"><table>';
-  rules['table_close'] = () => '</table></div>';
-  rules['fence'] = (tokens, i) => {
-    const token = tokens[i];
-    return codeHtml(token?.content ?? '', languageOf(token?.info ?? ''));
-  };
-  rules['code_block'] = (tokens, i) => codeHtml(tokens[i]?.content ?? '', '');
   return md;
 }
 
-export const parser = makeParser();
+const parser = makeParser();
+
+/** Tokens of blocks, what is inline within left as it is; adds to `definitions`. */
+export function parseBlocks(source: string, definitions: Definitions): Token[] {
+  const tokens: Token[] = [];
+  parser.block.parse(source.replaceAll('\0', '\uFFFD'), parser, definitions, tokens);
+  return tokens;
+}
+
+/** HTML of each stretch in which nothing is open at its ends. */
+export function inlineHtml(content: string, definitions: Definitions): string[] {
+  const tokens = parser.parseInline(content, definitions)[0]?.children ?? [];
+  const stretches: string[] = [];
+  let begin = 0;
+  let depth = 0;
+  tokens.forEach(({ nesting }, i) => {
+    depth += nesting;
+    if (depth > 0) return;
+    stretches.push(parser.renderer.renderInline(tokens.slice(begin, i + 1), parser.options, definitions));
+    begin = i + 1;
+  });
+  return stretches;
+}
 
 /** The word after ```, if it looks like a language's name. */
 export function languageOf(info: string): string {
   return /^[A-Za-z0-9+#._-]{1,24}/.exec(info.trim())?.[0].toLowerCase() ?? '';
-}
-
-export function codeHtml(code: string, language: string): string {
-  const name = language ? ` class="language-${parser.utils.escapeHtml(language)}"` : '';
-  return `<pre tabindex="0"><code${name}>${parser.utils.escapeHtml(code)}</code></pre>`;
 }

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last word on HTML that comes of a model's words: only what Markdown makes is let through, as
-// nodes. No HTML sink is used; DOMPurify parses in a document of its own that runs nothing.
+// The last word on HTML that comes of a model's words: only what Markdown makes within a block is
+// let through, as nodes; the blocks' own elements are made by name. No HTML sink is used; DOMPurify
+// parses in a document of its own that runs nothing.
 
 import createDOMPurify, { type Config } from 'dompurify';
 
-const TAGS = [
-  'a', 'blockquote', 'br', 'code', 'div', 'em', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'hr', 'li', 'ol', 'p',
-  'pre', 's', 'span', 'strong', 'table', 'tbody', 'td', 'th', 'thead', 'tr', 'ul',
-];
-const CLASSES = /^((hljs|language)-[\w+#.-]+|[\w-]+_|align-(left|right|center)|image-link|table|function|class|inherited)$/;
-
 const CONFIG: Config = {
-  ALLOWED_TAGS: TAGS,
-  ALLOWED_ATTR: ['href', 'title', 'class', 'start', 'tabindex'],
+  ALLOWED_TAGS: ['a', 'br', 'code', 'em', 's', 'strong'],
+  ALLOWED_ATTR: ['href', 'title', 'class'],
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
@@ -23,8 +18,7 @@ const CONFIG: Config = {
 function makePurifier() {
   const purifier = createDOMPurify(window);
   purifier.addHook('uponSanitizeAttribute', (_node, data) => {
-    if (data.attrName === 'class') data.keepAttr = data.attrValue.split(/\s+/).every((name) => CLASSES.test(name));
-    if (data.attrName === 'tabindex') data.keepAttr = data.attrValue === '0';
+    if (data.attrName === 'class') data.keepAttr = data.attrValue === 'image-link';
   });
   purifier.addHook('afterSanitizeAttributes', (node) => {
     if (node.nodeName !== 'A' || !(node instanceof Element)) return;
