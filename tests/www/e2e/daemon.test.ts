@@ -80,6 +80,6 @@ test('an answer moves the plot and is counted', () => withDaemon(async (page) =>
   await page.locator('.message.answer .numbers').waitFor({ timeout: 60_000 });
   await show(page, 'performance');
   await page.getByRole('img', { name: /Tokens a second over the last/ }).waitFor();
-  assert.match(await page.locator('.plot-line').getAttribute('d') ?? '', /^M[\d.]+ [\d.]+/);
+  await page.locator('.plot-line[d^="M"]').waitFor({ state: 'attached', timeout: 30_000 });
   await page.locator('.memory-kinds').getByText('Weights').waitFor();
 }));

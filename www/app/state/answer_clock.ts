@@ -51,6 +51,8 @@ export class AnswerClock {
     const tokensPerSecond = now > this.first ? (later / (now - this.first)) * 1000 : 0;
     const { engine, device, model } = info;
     const firstToken = this.firstToken();
+    const unseen = later > 0 && this.sampledCount === this.firstTokens; // quicker than a sample's time
+    if (unseen) addMetric({ time: Date.now(), kind: 'sample', engine, tokensPerSecond, ttft: firstToken, tokens: this.count });
     addMetric({ time: Date.now(), kind: 'answer', engine, tokensPerSecond, ttft: firstToken, tokens: this.count });
     return {
       engine, ...(this.begunOn && this.begunOn !== engine ? { begunOn: this.begunOn } : {}), device, model,
