@@ -33,6 +33,30 @@ export interface DeviceOptions {
   readonly withoutShaderF16?: boolean;
   /** Bytes; smaller than the device's: for tests. */
   readonly maxBinding?: number;
+  /** Milliseconds that the GPU may keep silent, kPatience by default. */
+  readonly patience?: number | undefined;
+}
+
+/** Longer than anything takes that is asked of a GPU at once; one that hangs says nothing, ever. */
+export const kPatience = 60_000;
+
+/** What the GPU answers. Where it keeps silent for `patience` ms, calls `onSilence` and throws LaminaError `device`. */
+export async function answered<T>(
+  work: Promise<T>, patience = kPatience, onSilence: (message: string) => void = () => {},
+): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    const what = `the GPU has not answered for ${patience / 1000} s`;
+    timer = setTimeout(() => {
+      onSilence(what);
+      reject(new LaminaError('device', what));
+    }, patience);
+  });
+  try {
+    return await Promise.race([work, silence]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 const kLimits = [

@@ -6,7 +6,7 @@ import {
   type ExecutorOptions, type MemoryUse, type ProgramBuffers, type Sizes,
 } from './buffers.ts';
 import { choiceWords, isChoiceOfDevice, type TokenChoice } from './choice.ts';
-import { kMapRead, openDevice, type DeviceOptions, type GpuFacts, type OpenedDevice } from './device.ts';
+import { answered, kMapRead, openDevice, type DeviceOptions, type GpuFacts, type OpenedDevice } from './device.ts';
 import { encode } from './dispatch.ts';
 import { LaminaError } from './error.ts';
 import { readGraphTable, type GraphTable } from './graph_table.ts';
@@ -70,7 +70,7 @@ export class WebGpuExecutor {
     this.#words = new StepWords(graph, buffers.step, options.pages);
     this.#kv = new KvCopy(opened.device, graph, buffers);
     this.lost = opened.device.lost.then((info) => {
-      this.#gone = { destroyed: info.reason === 'destroyed', message: info.message || 'the GPU device was lost' };
+      this.#gone ??= { destroyed: info.reason === 'destroyed', message: info.message || 'the GPU device was lost' };
       return this.#gone;
     });
   }
@@ -88,9 +88,13 @@ export class WebGpuExecutor {
       throw new LaminaError('resource_exhausted', `the model takes ${w} bytes of weights, ${kvBytes} of KV and ` +
         `${activationBytes} of buffers, the budget is ${options.memoryBudget}: give it more, or a smaller context`);
     }
-    const opened = await openDevice(gpu, options);
+    const opening = openDevice(gpu, options);
+    const opened = await answered(opening, options.patience).catch((error: unknown) => {
+      opening.then((late) => late.owned && late.device.destroy(), () => {});
+      throw error;
+    });
     try {
-      return await WebGpuExecutor.#allocated(opened, graph, options, sizes);
+      return await answered(WebGpuExecutor.#allocated(opened, graph, options, sizes), options.patience);
     } catch (error) {
       if (opened.owned) opened.device.destroy();
       throw error;
@@ -137,13 +141,13 @@ export class WebGpuExecutor {
     this.#alive();
     const missing = this.#weights.missing();
     if (missing.length > 0) throw new LaminaError('invalid_argument', `shards not uploaded: ${missing.join(', ')}`);
-    await Promise.all([
+    await this.#answered(Promise.all([
       ...this.#kernels([1, this.#options.maxRows]), this.#program.dispatches({ rows: 1, selected: 1, choose: 'likeliest' }),
-    ]);
+    ]));
     if (!this.facts.software) {  // what shorter prompts need, beside the first answers
       for (const made of this.#kernels([8, 32, 64, 128])) made.catch(() => {});
     }
-    await this.#device.queue.onSubmittedWorkDone();
+    await this.#answered(this.#device.queue.onSubmittedWorkDone());
     this.#alive();
   }
 
@@ -287,12 +291,20 @@ export class WebGpuExecutor {
     if (this.#gone) throw new LaminaError('device', `the GPU device is lost: ${this.#gone.message}`);
   }
 
+  // A device that keeps silent is as good as lost.
+  #answered<T>(work: Promise<T>): Promise<T> {
+    return answered(work, this.#options.patience, (message) => {
+      this.#gone ??= { destroyed: false, message };
+      if (this.#owned) this.#device.destroy();
+    });
+  }
+
   async #exclusive<T>(work: () => Promise<T>): Promise<T> {
     this.#alive();
     if (this.#busy) throw new LaminaError('invalid_argument', 'the executor runs one call at a time');
     this.#busy = true;
     try {
-      return await work();
+      return await this.#answered(work());
     } catch (error) {
       if (error instanceof LaminaError) throw error;
       // What is thrown while a device goes down says less than the device itself, a moment later.

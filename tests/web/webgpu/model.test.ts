@@ -242,3 +242,31 @@ test('a lost device is told, and ends steps with an error', async () => {
   assert.ok((await borrowed.lost).message.length > 0);
   await assert.rejects(borrowed.step(rowsOf([1], 0, [0])), hasCode('device'));
 });
+
+test('a GPU that keeps silent ends the step, and what is asked later', async () => {
+  const m = model('tests/golden/llama2-mha-f16', 'f16');
+  const options = { pages: 4, maxRows: 8, maxLogitRows: 1, patience: 60_000 };
+  const deaf = { requestAdapter: () => new Promise(() => {}) } as unknown as GPU;
+  await assert.rejects(WebGpuExecutor.create(deaf, m.graph, { ...options, patience: 20 }), /not answered for 0.02 s/);
+
+  const adapter = (await gpu.requestAdapter())!;
+  const device = await adapter.requestDevice();
+  let silent = false;
+  const { createBuffer } = device;
+  device.createBuffer = (descriptor) => {
+    const buffer = createBuffer.call(device, descriptor);
+    const { mapAsync } = buffer;
+    buffer.mapAsync = (...range) => (silent ? new Promise(() => {}) : mapAsync.apply(buffer, range));
+    return buffer;
+  };
+  const e = await WebGpuExecutor.create(device, m.graph, options);
+  m.shards.forEach((bytes, i) => e.uploadShard(i, bytes));
+  await e.ready();
+  await e.step(rowsOf([1], 0, [0]));
+  silent = true;
+  options.patience = 100;
+  await assert.rejects(e.step(rowsOf([1], 1, [0])), hasCode('device'));
+  await assert.rejects(e.step(rowsOf([1], 1, [0])), /lost: the GPU has not answered/);
+  e.destroy();
+  device.destroy();
+});

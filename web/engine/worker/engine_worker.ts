@@ -2,7 +2,7 @@
 // The entry of the engine's worker.
 
 import { AsyncQueue } from '../async_queue.ts';
-import { isSoftware } from '../../webgpu/device.ts';
+import { answered, isSoftware } from '../../webgpu/device.ts';
 import { LaminaError } from '../errors.ts';
 import type { GenerateRequest, Prompt } from '../transport.ts';
 import type { ModelPlan, Progress } from '../types.ts';
@@ -22,7 +22,7 @@ function opened(): LocalHost {
 // What a plan is for; whether the GPU is good is known later.
 async function plannedKind({ engine, softwareGpu }: LocalOptions): Promise<'webgpu' | 'wasm'> {
   if (engine !== 'auto') return engine;
-  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  const adapter = navigator.gpu && await answered(navigator.gpu.requestAdapter()).catch(() => null);
   return adapter && (softwareGpu || !isSoftware(adapter.info)) ? 'webgpu' : 'wasm';
 }
 
