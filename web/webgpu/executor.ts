@@ -16,19 +16,28 @@ import { Pipelines } from './pipelines.ts';
 import { measureOps, type OpTime } from './profile.ts';
 import { commonConstants, Program } from './program.ts';
 import { checkBatch, StepWords, type Batch } from './step.ts';
-import { attentionSplits, defaultTuning, type Tuning } from './tuning.ts';
+import { kNotTuned, sameLogits, tuneProducts, type TuneOptions, type TuningReport } from './tune_products.ts';
+import { attentionSplits, defaultTuning, type Products, type Tuning } from './tuning.ts';
+import { remember, type TuningStore } from './tuning_store.ts';
 import { DeviceWeights } from './weights.ts';
 
 export { planMemory, type ExecutorOptions, type MemoryUse } from './buffers.ts';
 export type { TokenChoice } from './choice.ts';
 export type { Batch } from './step.ts';
 export type { GraphTable } from './graph_table.ts';
+export type { TuneOptions, TuningReport } from './tune_products.ts';
+export { browserTuningStore, type TuningStore } from './tuning_store.ts';
 
 /** Why a device is gone: `destroyed` by destroy(), else the browser's own words. */
 export interface LostReason {
   readonly destroyed: boolean;
   readonly message: string;
 }
+
+const kFirstRow: Batch = {
+  tokens: Int32Array.of(0), positions: Int32Array.of(0), kvIndices: Int32Array.of(0), sequence: Int32Array.of(0),
+  wantsLogits: Uint8Array.of(1), blockTable: Int32Array.of(0), tableStride: 1,
+};
 
 export class WebGpuExecutor {
   readonly memory: MemoryUse;
@@ -50,6 +59,7 @@ export class WebGpuExecutor {
   readonly #kv: KvCopy;
   #gone: LostReason | undefined;
   #busy = false;
+  #unproven: (() => Promise<void>) | undefined;
 
   private constructor(
     opened: OpenedDevice, graph: GraphTable, options: ExecutorOptions,
@@ -66,7 +76,7 @@ export class WebGpuExecutor {
     this.memory = { ...sizes.memory, weightBytes: weights.bytes };
     this.#pipelines = new Pipelines(opened.device, commonConstants(graph, buffers));
     this.#tuning = tuning;
-    this.#program = this.#programOf();
+    this.#program = this.#programOf(tuning);
     this.#words = new StepWords(graph, buffers.step, options.pages);
     this.#kv = new KvCopy(opened.device, graph, buffers);
     this.lost = opened.device.lost.then((info) => {
@@ -149,6 +159,9 @@ export class WebGpuExecutor {
     }
     await this.#answered(this.#device.queue.onSubmittedWorkDone());
     this.#alive();
+    const prove = this.#unproven;
+    this.#unproven = undefined;
+    await prove?.();
   }
 
   #kernels(rows: number[]): Promise<unknown>[] {
@@ -226,10 +239,43 @@ export class WebGpuExecutor {
     });
   }
 
+  /**
+   * Measures which sizes of products are fastest on this device, or takes those that `store` remembers. Before the
+   * first step, best beside uploadShard(): weights needn't be there. ready() then looks whether the kernels that were
+   * chosen compute the same, and remembers them. A processor that plays GPU is not tuned. Throws LaminaError `device`.
+   */
+  async tune(store?: TuningStore, options: TuneOptions = {}): Promise<TuningReport> {
+    if (this.facts.software && !options.onSoftware) return kNotTuned;
+    return this.#exclusive(async () => {
+      this.#words.fill(kFirstRow, 1, this.#splits(kFirstRow, 1));
+      this.#words.write(this.#device.queue, this.#buffers.head);
+      const programOf = (products: Products) => this.#programOf({ ...this.#tuning, products });
+      const report = await tuneProducts(this.#device, this.facts, this.#program, programOf, store, options);
+      this.#alive();
+      const usual = this.#tuning;
+      this.#unproven = () => this.#prove(usual, report, store);
+      this.retune({ ...usual, products: { ...report.remembered, ...report.decided } });
+      return report;
+    });
+  }
+
+  // What was decided must compute what the usual kernels do; else these come back, and that is remembered.
+  async #prove(usual: Tuning, { decided, usually }: TuningReport, store: TuningStore | undefined): Promise<void> {
+    let proven = decided;
+    if (Object.keys(decided).some((key) => decided[key] !== usually[key])) {
+      const tuned = this.#tuning;
+      const got = await this.step(kFirstRow);
+      this.retune(usual);
+      if (sameLogits(got, await this.step(kFirstRow))) this.retune(tuned);
+      else proven = usually;
+    }
+    if (store) await remember(store, this.facts, proven);
+  }
+
   /** Other sizes of workgroups from the next step on. */
   retune(tuning: Partial<Tuning>): void {
     this.#tuning = { ...defaultTuning(this.facts), ...tuning };
-    this.#program = this.#programOf();
+    this.#program = this.#programOf(this.#tuning);
   }
 
   /**
@@ -269,8 +315,8 @@ export class WebGpuExecutor {
     if (this.#owned) this.#device.destroy();
   }
 
-  #programOf(): Program {
-    return new Program(this.#device, this.facts, this.#graph, this.#pipelines, this.#weights, this.#buffers, this.#tuning);
+  #programOf(tuning: Tuning): Program {
+    return new Program(this.#device, this.facts, this.#graph, this.#pipelines, this.#weights, this.#buffers, tuning);
   }
 
   // Prompts in tiles have an attention of their own, which splits nothing.

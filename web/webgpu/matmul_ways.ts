@@ -3,7 +3,7 @@
 import type { GpuFacts } from './device.ts';
 import type { GraphOp, GraphWeight } from './graph_table.ts';
 import type { ShaderConstants } from './shader_source.ts';
-import type { Tuning } from './tuning.ts';
+import type { Tuning, VectorSizes } from './tuning.ts';
 
 /** fused: one row, made ready by each workgroup; rows: a few at a time; tile: many, from shared memory. */
 export type Way = 'fused' | 'rows' | 'tile';
@@ -57,28 +57,73 @@ export function planMatmul(
   op: GraphOp, w: GraphWeight, bucket: Bucket, tuning: Tuning, facts: GpuFacts, threads: number, lanes: number, fresh: boolean,
 ): Matmul {
   if (bucket.way === 'tile') return tiled(op, w, bucket, tuning, facts, fresh);
-  const fused = bucket.way === 'fused' && fitsFused(w, facts);
-  const unit = fused ? vectorUnit(op, w, tuning, facts, lanes) : { rows: 4, threads };
+  if (bucket.way === 'fused' && fitsFused(w, facts)) return fused(op, w, tuning, facts, lanes, fresh);
   const turns = Math.ceil(w.rowBytes / 16 / lanes);
-  const unroll = fused ? Math.max(1, Math.floor(tuning.inFlight / unit.rows)) : 2;
-  const rows = fresh ? 2 : unit.rows;
+  const rows = fresh ? 2 : 4;
   return {
-    way: fused ? 'fused' : 'rows', unitRows: rows, unitsEach: unit.threads / lanes, rowsEach: bucket.m,
+    way: 'rows', unitRows: rows, unitsEach: threads / lanes, rowsEach: bucket.m, most: Infinity,
+    constants: { M: bucket.m, FUSED: false, TILE: false, R: rows, THREADS: threads, UNROLL: Math.min(2, turns) },
+  };
+}
+
+/** Products of one key share their kernels. */
+export function productKey(op: GraphOp, w: GraphWeight): string {
+  return `${op.kind} ${w.dtype} ${w.group} ${w.rows} ${w.cols}${op.in === 'mixed' ? ' merged' : ''}`;
+}
+
+function fused(op: GraphOp, w: GraphWeight, tuning: Tuning, facts: GpuFacts, lanes: number, fresh: boolean): Matmul {
+  const sizes = tuning.products?.[productKey(op, w)] ?? usualSizes(op, w, tuning, facts, lanes);
+  const rows = fresh ? 2 : sizes.rows;
+  return {
+    way: 'fused', unitRows: rows, unitsEach: sizes.threads / lanes, rowsEach: 1,
     // As many workgroups as run at a time: each makes x ready once and then walks on.
-    most: fused ? tuning.groups * 256 / unit.threads : Infinity,
-    constants: { M: bucket.m, FUSED: fused, TILE: false, R: rows, THREADS: unit.threads, UNROLL: Math.min(unroll, turns) },
+    most: sizes.groups,
+    constants: { M: 1, FUSED: true, TILE: false, R: rows, THREADS: sizes.threads, UNROLL: unrollOf(w, sizes, lanes) },
   };
 }
 
 // Many weight rows a unit share what is read of x; but there are to be workgroups enough for all of the device.
-function vectorUnit(op: GraphOp, w: GraphWeight, tuning: Tuning, facts: GpuFacts, lanes: number): { rows: number; threads: number } {
-  const least = op.kind === 'qkv_rope' ? 4 : op.kind === 'gate_up_silu' ? 2 : 1;
+function usualSizes(op: GraphOp, w: GraphWeight, tuning: Tuning, facts: GpuFacts, lanes: number): VectorSizes {
+  const least = leastRows(op);
   // A thread makes sixteen columns of x ready.
   let threads = Math.min(tuning.threads, facts.maxThreads);
   while (threads / 2 >= Math.max(w.cols / 16, tuning.leastThreads)) threads /= 2;
   let rows = 4;
   while (rows > least && Math.ceil(w.rows / rows) / (threads / lanes) < tuning.leastGroups) rows /= 2;
-  return { rows, threads };
+  return { threads, rows, inFlight: tuning.inFlight, groups: tuning.groups * 256 / threads };
+}
+
+// Weight rows of a unit, at least: a rotation takes pairs of a word of two halves, a gate its up.
+function leastRows(op: GraphOp): number {
+  return op.kind === 'qkv_rope' ? 4 : op.kind === 'gate_up_silu' ? 2 : 1;
+}
+
+// Under way at a time: of each row of a unit.
+function unrollOf(w: GraphWeight, sizes: VectorSizes, lanes: number): number {
+  return Math.max(1, Math.min(Math.floor(sizes.inFlight / sizes.rows), Math.ceil(w.rowBytes / 16 / lanes)));
+}
+
+/**
+ * What else than the usual sizes may be fastest; none for what isn't a product of one row. The threads stay, so every
+ * candidate sums in the same order and has the same bits.
+ */
+export function candidateSizes(op: GraphOp, w: GraphWeight, tuning: Tuning, facts: GpuFacts, lanes: number): { usual: VectorSizes; candidates: VectorSizes[] } | undefined {
+  if (!fitsFused(w, facts)) return undefined;
+  const usual = usualSizes(op, w, tuning, facts, lanes);
+  const kernel = (s: VectorSizes) => {
+    const units = Math.ceil(w.rows / s.rows / (s.threads / lanes));
+    return `${s.rows} ${unrollOf(w, s, lanes)} ${Math.min(units, s.groups)}`;
+  };
+  const seen = new Set([kernel(usual)]);
+  const candidates: VectorSizes[] = [];
+  for (const rows of [4, 2, 1].filter((n) => n >= leastRows(op))) {
+    for (const inFlight of [usual.inFlight, 2 * usual.inFlight]) {
+      const sizes = { ...usual, rows, inFlight, groups: Math.ceil(usual.groups / 2) };
+      if (!seen.has(kernel(sizes))) candidates.push(sizes);
+      seen.add(kernel(sizes));
+    }
+  }
+  return { usual, candidates };
 }
 
 // A thread makes more of a large product: it reads less for each sum. Neighbouring threads write neighbouring outputs.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes shaders/*.wgsl and shaders/include/*.wgsl as a module, so that neither browsers nor bundlers need
 // to know such files: `npm run shaders`. With --check says whether the module is up to date.
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 
@@ -22,7 +23,8 @@ for (const name of names) {
   const text = fs.readFileSync(path.join(root, name), 'utf8');
   lines.push(`  ${JSON.stringify(name)}: ${JSON.stringify(text)},`);
 }
-const made = `${[...lines, '};'].join('\n')}\n`;
+const hash = createHash('sha256').update(lines.join('\n')).digest('hex').slice(0, 16);
+const made = `${[...lines, '};', '/** Of all of them. */', `export const wgslHash = '${hash}';`].join('\n')}\n`;
 
 if (process.argv.includes('--check')) {
   if (fs.readFileSync(target, 'utf8') !== made) {

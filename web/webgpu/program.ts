@@ -6,9 +6,10 @@ import { choosingThreads } from './choice.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { GpuFacts } from './device.ts';
 import { isMatmul, type BufferName, type GraphOp, type GraphTable, type GraphWeight } from './graph_table.ts';
-import { bucketKey, bucketOf, planMatmul, type Bucket } from './matmul_ways.ts';
+import { bucketKey, bucketOf, candidateSizes, planMatmul, productKey, type Bucket } from './matmul_ways.ts';
 import type { Pipeline, Pipelines } from './pipelines.ts';
 import type { ShaderConstants } from './shader_source.ts';
+import type { Product } from './tuner.ts';
 import type { Tuning } from './tuning.ts';
 import type { DeviceWeights, WeightPart } from './weights.ts';
 
@@ -59,6 +60,34 @@ export class Program {
       list.catch(() => this.#lists.delete(key));
     }
     return list;
+  }
+
+  /** The kinds of product of a step with one row that read `leastBytes` of weights a step, the most first. */
+  products(leastBytes: number): Product[] {
+    const found = new Map<string, { product: Product; bytes: number }>();
+    for (const op of this.#products()) {
+      const w = this.#graph.weights[op.weight]!;
+      const key = productKey(op, w);
+      const before = found.get(key);
+      const bytes = (before?.bytes ?? 0) + w.rows * w.rowBytes;
+      const sizes = before ? undefined : candidateSizes(op, w, this.#tuning, this.#facts, this.#shape(op, w)['LANES'] as number);
+      if (before) found.set(key, { ...before, bytes });
+      else if (sizes && sizes.candidates.length > 0) found.set(key, { product: { key, ...sizes }, bytes });
+    }
+    return [...found.values()].filter((f) => f.bytes >= leastBytes).sort((a, b) => b.bytes - a.bytes).map((f) => f.product);
+  }
+
+  /** What a step with one row has of that product, one of products(). */
+  async product(key: string): Promise<Dispatch[]> {
+    const list: Promise<Dispatch>[] = [];
+    for (const op of this.#products()) {
+      if (productKey(op, this.#graph.weights[op.weight]!) === key) this.#addMatmul(list, op, bucketOf(1, this.#tuning, this.#facts));
+    }
+    return (await Promise.all(list)).filter((d) => d.weightBytes > 0);
+  }
+
+  #products(): GraphOp[] {
+    return this.#graph.ops.filter((op) => isMatmul(op.kind));
   }
 
   #keyOf(rows: number): string {

@@ -3,6 +3,21 @@
 import { kMostSplits, kPage } from './buffers.ts';
 import type { GpuFacts } from './device.ts';
 
+/** Of the kernel that multiplies one row of x by a weight. */
+export interface VectorSizes {
+  /** Of a workgroup: a power of two. */
+  readonly threads: number;
+  /** Weight rows of a unit: 1, 2 or 4. */
+  readonly rows: number;
+  /** 16-byte words of weights that a thread has under way. */
+  readonly inFlight: number;
+  /** Workgroups, at most. */
+  readonly groups: number;
+}
+
+/** By productKey(). */
+export type Products = Readonly<Record<string, VectorSizes>>;
+
 export interface Tuning {
   /** Of a workgroup that multiplies, at most: a power of two. */
   readonly threads: number;
@@ -28,6 +43,8 @@ export interface Tuning {
   readonly splitPositions: number;
   /** Tokens of one submission while more follow: the device works while the next are encoded. */
   readonly tokensTogether: number;
+  /** Measured on the device; products that are not here go by the rules above. */
+  readonly products?: Products;
 }
 
 const kDefaultTuning: Tuning = {

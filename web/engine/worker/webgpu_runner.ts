@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Batch, RemoteEngine, Session, TokenEvent } from '../../abi/module.ts';
-import { WebGpuExecutor } from '../../webgpu/executor.ts';
+import { browserTuningStore, WebGpuExecutor } from '../../webgpu/executor.ts';
 import type { MemoryUse, OpTime } from '../types.ts';
 import { firstPositions, type Runner, type RunnerParts } from './runner.ts';
 
@@ -41,8 +41,8 @@ export class WebGpuRunner implements Runner {
         ...options,
         ...(parts.memoryBudget === undefined ? {} : { memoryBudget: parts.memoryBudget }),
       });
-      // Beside the download, once for an adapter; what a wrong one has downloaded serves the CPU.
-      const tested = testedOnce(executor);
+      // Beside the download, tested once for an adapter, then tuned; what a wrong one has downloaded serves the CPU.
+      const tested = testedAndTuned(executor);
       const shards = stored.shards(signal, parts.onLoaded);
       for await (const { index, bytes } of shards) executor.uploadShard(index, bytes);
       await tested;
@@ -120,13 +120,18 @@ export class WebGpuRunner implements Runner {
 
 const testedAdapters = new Set<string>();
 
-function testedOnce(executor: WebGpuExecutor): Promise<void> {
+async function testOnce(executor: WebGpuExecutor): Promise<void> {
   const { description, subgroup, shaderF16 } = executor.facts;
   const adapter = `${description} ${subgroup} ${shaderF16}`;
-  if (testedAdapters.has(adapter)) return Promise.resolve();
-  const tested = executor.selfTest().then(() => void testedAdapters.add(adapter));
-  tested.catch(() => {}); // told to whoever waits, later
-  return tested;
+  if (testedAdapters.has(adapter)) return;
+  await executor.selfTest();
+  testedAdapters.add(adapter);
+}
+
+function testedAndTuned(executor: WebGpuExecutor): Promise<void> {
+  const done = testOnce(executor).then(() => executor.tune(browserTuningStore())).then(() => {});
+  done.catch(() => {}); // told to whoever waits, later
+  return done;
 }
 
 /** The module's views last until its next call, which another answer may make. */
