@@ -6,11 +6,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import zlib from 'node:zlib';
 import type { Plugin } from 'vite';
+import { pageFiles } from './page_files.ts';
 
 const LIMIT = 250_000; // bytes of brotli: scripts and styles, engine and models not counted
 const COMPRESSED = /\.(js|css|html|svg|json|webmanifest|wasm)$/;
 
-export interface Sizes {
+interface Sizes {
   file: string;
   bytes: number;
   gzip: number;
@@ -53,10 +54,7 @@ export function compressed(): Plugin {
       order: 'post',
       sequential: true,
       handler() {
-        const files = fs.readdirSync(out, { recursive: true }).map(String)
-          .map((file) => file.replaceAll(path.sep, '/'))
-          .filter((file) => COMPRESSED.test(file) && !file.startsWith('models/')).sort();
-        const sizes = files.map((file) => compress(out, file));
+        const sizes = pageFiles(out).filter((file) => COMPRESSED.test(file)).map((file) => compress(out, file));
         const page = sizes.filter(({ file }) => !file.startsWith('assets/engine/'));
         const total = sum(page);
         const lines = [`${'bytes, gzip, brotli'.padEnd(44)}`, ...sizes.map((one) => row(one.file, one))];

@@ -7,23 +7,15 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { build, type Plugin } from 'vite';
 import { engineAlias } from './engine_alias.ts';
+import { pageFiles } from './page_files.ts';
 
 const entry = path.join(import.meta.dirname, '../sw/index.ts');
-
-/** All files below `folder` that make the page, by paths from it: no models, no compressed copies. */
-export function shellFiles(folder: string): string[] {
-  return fs.readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((file) => file.isFile())
-    .map((file) => path.relative(folder, path.join(file.parentPath, file.name)).replaceAll(path.sep, '/'))
-    .filter((file) => !/^models\/|^sw\.js$|^service-worker\.json$|\.(br|gz|map)$/.test(file))
-    .sort();
-}
 
 const hashOf = (folder: string, file: string): string =>
   createHash('sha256').update(fs.readFileSync(path.join(folder, file))).digest('hex');
 
 /** Names the build in index.html; gives the name. */
-export function nameBuild(folder: string, files: readonly string[]): string {
+function nameBuild(folder: string, files: readonly string[]): string {
   const all = files.map((file) => `${file} ${hashOf(folder, file)}\n`).join('');
   const name = createHash('sha256').update(all).digest('hex').slice(0, 16);
   const page = path.join(folder, 'index.html');
@@ -43,7 +35,7 @@ export function serviceWorker(): Plugin {
     closeBundle: {
       sequential: true,
       async handler() {
-        const files = shellFiles(out);
+        const files = pageFiles(out).filter((file) => file !== 'sw.js' && file !== 'service-worker.json');
         const name = nameBuild(out, files);
         const hashed = files.map((file) => [file, hashOf(out, file)]);
         await build({
