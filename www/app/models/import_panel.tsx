@@ -7,6 +7,7 @@ import { addAddress, importModel, models } from '../state/models.ts';
 import { t } from '../text/t.ts';
 import { toast } from '../state/toasts.ts';
 import { Icon } from '../ui/icons.tsx';
+import { droppedFiles } from './dropped_files.ts';
 
 const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
 
@@ -38,11 +39,14 @@ export function ImportPanel() {
     const input = event.target as HTMLInputElement;
     void take([...input.files ?? []]).then(() => (input.value = ''));
   };
+  const drop = async ({ dataTransfer }: DragEvent) => {
+    if (dataTransfer) await take(await droppedFiles(dataTransfer));
+  };
   return (
     <div
       class={over ? 'import over' : 'import'}
       onDragOver={(event) => (event.preventDefault(), setOver(true))} onDragLeave={() => setOver(false)}
-      onDrop={(event) => (event.preventDefault(), setOver(false), void take([...event.dataTransfer?.files ?? []]))}
+      onDrop={(event) => (event.preventDefault(), setOver(false), void drop(event))}
     >
       <h3>{t('storage.import')}</h3>
       <p class="hint">{busy ? t('storage.importing') : t('storage.drop')}</p>

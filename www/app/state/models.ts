@@ -7,6 +7,7 @@ import type { ImportSource, Progress, Usage, Verdict } from '@lamina/engine/stor
 import type { ModelFacts } from '../../shared/model_facts.ts';
 import type { ModelRef } from '../../shared/store_calls.ts';
 import { storeClient } from '../models/store_client.ts';
+import { t } from '../text/t.ts';
 import { engineOptions } from './engine.ts';
 import { modelHeaders, modelTrust } from './model_access.ts';
 import { place } from './places.ts';
@@ -211,14 +212,14 @@ export async function exportFile(url: string): Promise<Blob | null> {
   return blob;
 }
 
-/** By the address of its folder. Errors: `invalid_argument`. */
+/** By the address of its folder. Errors: `invalid_argument` for what this page's policy lets it not fetch. */
 export async function addAddress(text: string): Promise<void> {
-  const address = text.trim();
-  if (!URL.canParse(address, document.baseURI) || !/^https?:/.test(new URL(address, document.baseURI).protocol)) {
-    throw new LaminaError('invalid_argument', 'this is not a web address');
-  }
-  const url = new URL(address, document.baseURI).href;
-  localStorage.setItem(ADDED, JSON.stringify([...new Set([...added(), url])]));
+  const address = URL.parse(text.trim(), document.baseURI);
+  if (!address || !/^https?:$/.test(address.protocol)) throw new LaminaError('invalid_argument', t('storage.addressBad'));
+  const own = address.origin === location.origin;
+  const thisComputer = address.protocol === 'http:' && /^(127\.0\.0\.1|localhost)$/.test(address.hostname);
+  if (!own && (!thisComputer || (await place()).daemon)) throw new LaminaError('invalid_argument', t('storage.addressOutside'));
+  localStorage.setItem(ADDED, JSON.stringify([...new Set([...added(), address.href])]));
   await refreshModels();
 }
 

@@ -99,9 +99,11 @@ export const enModels = {
   'storage.importFile': 'A .tar file',
   'storage.importing': 'Importing and checking',
   'storage.imported': '{name} is imported.',
-  'storage.drop': 'Drop a model folder’s files here to import them.',
+  'storage.drop': 'Drop a model folder or its .tar file here, or choose it.',
   'storage.address': 'Address of a model folder',
-  'storage.addressHint': 'A folder that lamina convert has made, on any web server that allows this page to read it.',
+  'storage.addressHint': 'A folder that lamina convert has made, on this page’s own server or on a web server of this computer.',
+  'storage.addressBad': 'This is not a web address.',
+  'storage.addressOutside': 'This page fetches from its own server alone, for your safety: download the folder and import it from disk.',
   'storage.add': 'Add',
 
   'offline.title': 'Offline',
