@@ -147,13 +147,11 @@ class Run {
   }
 
   private fail(error: LaminaError): void {
-    if (this.stopped.aborted || error.code === 'cancelled') {
-      this.message = { ...this.message, end: 'stopped' };
-      return;
-    }
     const { info } = engineState.value;
-    const hint = error.code === 'context_exceeded' ? ` ${t('chat.contextHint')}` : '';
     const numbers = info && this.clock.finish(info);
-    this.message = { ...this.message, end: 'failed', error: error.message + hint, ...(numbers ? { numbers } : {}) };
+    const known = { ...this.message, ...(numbers ? { numbers } : {}) };
+    const stopped = this.stopped.aborted || error.code === 'cancelled';
+    const hint = error.code === 'context_exceeded' ? ` ${t('chat.contextHint')}` : '';
+    this.message = stopped ? { ...known, end: 'stopped' } : { ...known, end: 'failed', error: error.message + hint };
   }
 }
