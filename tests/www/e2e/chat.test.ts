@@ -3,28 +3,17 @@
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import { after, before, test } from 'node:test';
-import type { Browser } from 'playwright-core';
-import { BUILT, launch, open, type Opened } from '../support/browser.ts';
+import { test } from 'node:test';
+import { open, type Opened } from '../support/browser.ts';
 import { answered, answers, ask, begun, composer, greedy, stopButton } from '../support/chat.ts';
-import { StaticServer } from '../support/static_server.ts';
+import { hosted } from '../support/host.ts';
 
 const STORY = 'Tell me a story about an owl and a bell.';
 
-let browser: Browser;
-let server: StaticServer;
-before(async () => {
-  browser = await launch();
-  server = await StaticServer.start(BUILT);
-  server.isolated = true;
-});
-after(async () => {
-  await browser?.close();
-  await server?.down();
-});
+const host = hosted();
 
 async function chat(work: (opened: Opened) => Promise<void>, storage: Record<string, unknown> = greedy(40)): Promise<void> {
-  const opened = await open(browser, server.url, { 'lamina.engine': 'wasm', ...storage });
+  const opened = await open(host.browser, host.server.url, { 'lamina.engine': 'wasm', ...storage });
   await work(opened);
   assert.deepEqual(opened.errors, []);
   await opened.context.close();
@@ -80,7 +69,7 @@ test('stop ends the answer with what there is, by button and by key; it can go o
 test('an answer that was stopped goes on as if it had not been', () => chat(async ({ page }) => {
   await ask(page, STORY);
   const whole = await answered(page);
-  await page.goto(`${server.url}#/chat`);
+  await page.goto(`${host.server.url}#/chat`);
   await page.evaluate(() => localStorage.setItem('lamina.sampling', JSON.stringify({ temperature: 0, maxTokens: 20, seed: 1 })));
   await page.reload();
   await ask(page, STORY);
@@ -137,10 +126,10 @@ test('the system prompt and the length are heeded', () => chat(async ({ page }) 
 }));
 
 test('a message waits for the model and is answered by itself', () => chat(async ({ page }) => {
-  server.modelRate = 6_000_000;
+  host.server.modelRate = 6_000_000;
   await ask(page, STORY);
   await page.getByText('The answer begins as soon as the model is ready.').waitFor();
-  server.modelRate = 0;
+  host.server.modelRate = 0;
   assert.match(await answered(page), /once/);
 }));
 
@@ -178,7 +167,7 @@ test('conversations are found, renamed, exported, deleted and brought back', () 
 test('all conversations leave as JSON and come in again', () => chat(async ({ page }) => {
   await ask(page, STORY);
   const text = await answered(page);
-  await page.goto(`${server.url}#/settings`);
+  await page.goto(`${host.server.url}#/settings`);
   const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Export all as JSON' }).click()]);
   await page.getByRole('button', { name: 'Delete all' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
@@ -197,17 +186,17 @@ test('a page that is closed in mid-answer keeps what was written', () => chat(as
 }, { 'lamina.sampling': { temperature: 1, maxTokens: 0, repeatPenalty: 1 } }));
 
 test('a model that is not there is told, and answers begin when it is', () => chat(async ({ page }) => {
-  server.instead.set('/models/storyteller/manifest.json', '{"format":"nothing"}');
+  host.server.instead.set('/models/storyteller/manifest.json', '{"format":"nothing"}');
   await ask(page, STORY);
   await page.getByRole('alert').first().waitFor();
-  server.instead.clear();
+  host.server.instead.clear();
   await page.getByRole('button', { name: 'Try again' }).first().click();
   assert.match(await answered(page), /once/);
 }));
 
 test('what is written stays in the field until it is sent', () => chat(async ({ page }) => {
   await composer(page).fill('Half a thought');
-  await page.goto(`${server.url}#/settings`);
+  await page.goto(`${host.server.url}#/settings`);
   await page.goBack();
   assert.equal(await composer(page).inputValue(), 'Half a thought');
   await composer(page).press('Shift+Enter');

@@ -4,27 +4,17 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
-import { BUILT, launch, open, SOURCE } from '../support/browser.ts';
+import { test } from 'node:test';
+import type { Page } from 'playwright-core';
+import { open, SOURCE } from '../support/browser.ts';
 import { answered, ask, greedy, importConversation } from '../support/chat.ts';
-import { StaticServer } from '../support/static_server.ts';
+import { hosted } from '../support/host.ts';
 
 const AXE = fs.readFileSync(path.join(SOURCE, 'www/node_modules/axe-core/axe.min.js'), 'utf8');
 const RICH = `# Title\n\n## Part\n\nSome *text* with a [link](https://example.org).\n\n- one\n- two\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n
 \`\`\`js\n// a comment\nconst x = "text" + 1;\nclass A { f() { return null; } }\n\`\`\`\n\n> quoted\n`;
 
-let browser: Browser;
-let server: StaticServer;
-before(async () => {
-  browser = await launch();
-  server = await StaticServer.start(BUILT);
-  server.isolated = true;
-});
-after(async () => {
-  await browser?.close();
-  await server?.down();
-});
+const host = hosted();
 
 interface Violation {
   id: string;
@@ -42,7 +32,7 @@ async function violations(page: Page): Promise<string[]> {
 for (const theme of ['light', 'dark']) {
   for (const [device, width, height] of [['desktop', 1280, 800], ['mobile', 390, 844]] as const) {
     test(`axe finds nothing: ${theme}, ${device}`, async () => {
-      const { page, context } = await open(browser, server.url, { 'lamina.theme': theme, 'lamina.engine': 'wasm', ...greedy(24) });
+      const { page, context } = await open(host.browser, host.server.url, { 'lamina.theme': theme, 'lamina.engine': 'wasm', ...greedy(24) });
       await page.setViewportSize({ width, height });
       const seen: string[] = [];
       const look = async (where: string) => seen.push(...(await violations(page)).map((one) => `${where}: ${one}`));
@@ -56,13 +46,13 @@ for (const theme of ['light', 'dark']) {
       await page.getByRole('button', { name: 'Conversation settings' }).click();
       await look('options');
       await page.keyboard.press('Escape');
-      await importConversation(page, server.url, 'Rich', ['Show me everything', RICH]);
+      await importConversation(page, host.server.url, 'Rich', ['Show me everything', RICH]);
       await look('settings');
       await page.evaluate(() => document.querySelector<HTMLElement>('.conversation a[title=Rich]')?.click());
       await page.locator('.hljs-keyword').first().waitFor();
       await look('markdown');
       for (const view of ['models', 'performance']) {
-        await page.goto(`${server.url}#/${view}`);
+        await page.goto(`${host.server.url}#/${view}`);
         await page.locator('main h1').waitFor();
         await look(view);
       }
@@ -91,7 +81,7 @@ async function tabTo(page: Page, name: string, key = 'Tab'): Promise<void> {
 }
 
 test('a conversation with the keyboard alone', async () => {
-  const { page, context, errors } = await open(browser, server.url, { 'lamina.engine': 'wasm', ...greedy(30) });
+  const { page, context, errors } = await open(host.browser, host.server.url, { 'lamina.engine': 'wasm', ...greedy(30) });
   await page.locator('.composer textarea').waitFor();
   assert.equal(await focused(page), 'Your message');
   await page.keyboard.type('What is the opposite of dark?');
@@ -129,7 +119,7 @@ test('a conversation with the keyboard alone', async () => {
 });
 
 test('the first Tab skips to the content', async () => {
-  const { page, context } = await open(browser, `${server.url}#/settings`);
+  const { page, context } = await open(host.browser, `${host.server.url}#/settings`);
   await page.locator('main h1').waitFor();
   await page.keyboard.press('Tab');
   assert.equal(await focused(page), 'Skip to the content');
@@ -139,7 +129,7 @@ test('the first Tab skips to the content', async () => {
 });
 
 test('answers are told by sentences', async () => {
-  const { page, context } = await open(browser, server.url, { 'lamina.engine': 'wasm', ...greedy(60) });
+  const { page, context } = await open(host.browser, host.server.url, { 'lamina.engine': 'wasm', ...greedy(60) });
   await ask(page, 'Tell me a story about an owl and a bell.');
   const text = await answered(page);
   await page.waitForFunction(() => document.querySelector('[role=log]')?.textContent?.includes('complete') ?? false);
@@ -150,7 +140,7 @@ test('answers are told by sentences', async () => {
 });
 
 test('without motion nothing moves', async () => {
-  const { page, context } = await open(browser, server.url);
+  const { page, context } = await open(host.browser, host.server.url);
   await page.emulateMedia({ reducedMotion: 'reduce' });
   const slow = await page.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue('--slow').trim());
   assert.equal(Number.parseFloat(slow), 0);

@@ -2,28 +2,18 @@
 // Engines under a conversation: the badge's reasons, moves in mid-answer, the daemon, its loss.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
-import { BUILT, launch, offlineReady, open } from '../support/browser.ts';
-import { answered, ask, begun, greedy } from '../support/chat.ts';
+import { test } from 'node:test';
+import type { Page } from 'playwright-core';
+import { launch, offlineReady, open } from '../support/browser.ts';
+import { answered, ask, begun, greedy, lastText, stopButton } from '../support/chat.ts';
 import { Daemon } from '../support/daemon.ts';
-import { StaticServer } from '../support/static_server.ts';
+import { hosted } from '../support/host.ts';
 
 const STORY = 'Tell me a story about an owl and a bell.';
 // Long enough to be met in the middle: what was said is likelier to be said again, without an end.
 const LONG = { 'lamina.sampling': { temperature: 0, repeatPenalty: 0.3, maxTokens: 1500 } };
 
-let browser: Browser;
-let server: StaticServer;
-before(async () => {
-  browser = await launch({ webgpu: true });
-  server = await StaticServer.start(BUILT);
-  server.isolated = true;
-});
-after(async () => {
-  await browser?.close();
-  await server?.down();
-});
+const host = hosted({ webgpu: true });
 
 async function withDaemon(work: (daemon: Daemon) => Promise<void>): Promise<void> {
   const daemon = await Daemon.start();
@@ -34,7 +24,9 @@ async function withDaemon(work: (daemon: Daemon) => Promise<void>): Promise<void
   }
 }
 
-const badge = (page: Page, text: string) => page.locator('.badge', { hasText: text }).waitFor({ timeout: 60_000 });
+// Not "Moving to …".
+const badge = (page: Page, engine: string) =>
+  page.locator('.badge', { hasText: new RegExp(`^\\s*${engine}`) }).waitFor({ timeout: 60_000 });
 
 async function moveTo(page: Page, engine: string): Promise<void> {
   await page.locator('.badge').click();
@@ -42,7 +34,7 @@ async function moveTo(page: Page, engine: string): Promise<void> {
 }
 
 test('the badge says what computes and why', async () => {
-  const { page, context, errors } = await open(browser, server.url, { 'lamina.engine': 'wasm', ...greedy(8) });
+  const { page, context, errors } = await open(host.browser, host.server.url, { 'lamina.engine': 'wasm', ...greedy(8) });
   await ask(page, STORY);
   await answered(page);
   await page.locator('.badge').click();
@@ -56,7 +48,7 @@ test('the badge says what computes and why', async () => {
 
 test('without WebGPU the page says that it is slow, and answers', async () => {
   const plain = await launch();
-  const { page, context } = await open(plain, server.url, greedy(8));
+  const { page, context } = await open(plain, host.server.url, greedy(8));
   await ask(page, STORY);
   await answered(page);
   await page.getByText('Low-performance mode.').first().waitFor();
@@ -67,8 +59,30 @@ test('without WebGPU the page says that it is slow, and answers', async () => {
   await plain.close();
 });
 
+test('time per operation: WebGPU tells it, WebAssembly says that it cannot', async () => {
+  const { page, context, errors } = await open(host.browser, host.server.url, { 'lamina.engine': 'webgpu', ...greedy(4) });
+  await ask(page, STORY);
+  await answered(page);
+  const measure = async () => {
+    await page.evaluate(() => (location.hash = '#/performance'));
+    await page.getByRole('button', { name: 'Measure', exact: true }).click();
+  };
+  await measure();
+  const table = page.getByRole('region', { name: 'Time per operation' }).getByRole('table');
+  await table.waitFor({ timeout: 120_000 });
+  const rows = await table.locator('tbody tr').allInnerTexts();
+  assert.ok(rows.length > 5, rows.join('\n'));
+  for (const row of rows) assert.match(row, /[1-9][\d.,]* µs/);
+  await moveTo(page, 'WebAssembly');
+  await badge(page, 'WebAssembly');
+  await measure();
+  await page.getByText('WebAssembly does not tell').waitFor();
+  assert.deepEqual(errors, []);
+  await context.close();
+});
+
 test('a greedy answer moves from WebAssembly to WebGPU and stays the same', async () => {
-  const { page, context, errors } = await open(browser, server.url, { 'lamina.engine': 'wasm', ...greedy(100) });
+  const { page, context, errors } = await open(host.browser, host.server.url, { 'lamina.engine': 'wasm', ...greedy(100) });
   await ask(page, STORY);
   const whole = await answered(page);
   await page.getByRole('button', { name: 'Another answer' }).click();
@@ -82,7 +96,7 @@ test('a greedy answer moves from WebAssembly to WebGPU and stays the same', asyn
 });
 
 test('from the daemon: the token leaves the address, and the daemon answers', () => withDaemon(async (daemon) => {
-  const { page, context, errors } = await open(browser, daemon.url, greedy(30));
+  const { page, context, errors } = await open(host.browser, daemon.url, greedy(30));
   await badge(page, 'Daemon');
   assert.ok(!page.url().includes(daemon.token));
   assert.ok(!(await page.evaluate(() => JSON.stringify({ ...localStorage }))).includes(daemon.token));
@@ -102,7 +116,7 @@ test('from the daemon: the token leaves the address, and the daemon answers', ()
 }));
 
 test('an answer moves from the browser to the daemon and goes on', () => withDaemon(async (daemon) => {
-  const { page, context, errors } = await open(browser, daemon.url, { 'lamina.engine': 'wasm', ...LONG });
+  const { page, context, errors } = await open(host.browser, daemon.url, { 'lamina.engine': 'wasm', ...LONG });
   await badge(page, 'WebAssembly');
   await ask(page, STORY);
   await begun(page);
@@ -114,8 +128,26 @@ test('an answer moves from the browser to the daemon and goes on', () => withDae
   await context.close();
 }));
 
+test('an answer moves from the daemon to the browser and goes on', () => withDaemon(async (daemon) => {
+  const { page, context, errors } = await open(host.browser, daemon.url, LONG);
+  await badge(page, 'Daemon');
+  const atFullSpeed = daemon.slowDown(); // it answers 1,500 tokens in less time than a move takes
+  await ask(page, STORY);
+  await begun(page);
+  await moveTo(page, 'WebAssembly');
+  await badge(page, 'WebAssembly');
+  atFullSpeed();
+  const before = (await lastText(page)).length;
+  await page.waitForFunction((n) => (document.querySelector('.message.answer.last .markdown')?.textContent ?? '').length > n + 40, before, { timeout: 60_000 });
+  await stopButton(page).click();
+  await page.getByText('on Daemon, then WebAssembly').waitFor({ timeout: 60_000 });
+  assert.match(await lastText(page), /^(There once was|Once)/);
+  assert.deepEqual(errors, []);
+  await context.close();
+}));
+
 test('an answer goes on in the browser where the daemon is killed', () => withDaemon(async (daemon) => {
-  const { page, context } = await open(browser, daemon.url, LONG);
+  const { page, context } = await open(host.browser, daemon.url, LONG);
   await badge(page, 'Daemon');
   await offlineReady(page);
   await moveTo(page, 'WebAssembly'); // so that the model is stored here
@@ -133,7 +165,7 @@ test('an answer goes on in the browser where the daemon is killed', () => withDa
 }));
 
 test('a wrong token is told in words', () => withDaemon(async (daemon) => {
-  const { page, context } = await open(browser, daemon.url.replace(daemon.token, 'wrong-token-0123456789'), greedy(8));
+  const { page, context } = await open(host.browser, daemon.url.replace(daemon.token, 'wrong-token-0123456789'), greedy(8));
   await page.locator('.model-status.failed', { hasText: 'token' }).waitFor();
   await context.close();
 }));

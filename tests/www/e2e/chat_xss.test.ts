@@ -3,51 +3,37 @@
 // fetched, nothing but text and links is there.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
-import { BUILT, launch, open } from '../support/browser.ts';
+import { test } from 'node:test';
+import type { Page } from 'playwright-core';
+import { open } from '../support/browser.ts';
 import { importConversation } from '../support/chat.ts';
-import { StaticServer } from '../support/static_server.ts';
-import { XSS_CORPUS } from '../unit/xss_corpus.ts';
+import { hosted } from '../support/host.ts';
+import { INERT_ATTRIBUTES, INERT_ELEMENTS, XSS_CORPUS } from '../unit/xss_corpus.ts';
 
-let browser: Browser;
-let server: StaticServer;
-before(async () => {
-  browser = await launch();
-  server = await StaticServer.start(BUILT);
-});
-after(async () => {
-  await browser?.close();
-  await server?.down();
-});
-
-const ELEMENTS = [
-  'a', 'blockquote', 'br', 'button', 'code', 'div', 'em', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'hr', 'li', 'ol', 'p', 'pre', 's',
-  'span', 'strong', 'table', 'tbody', 'td', 'th', 'thead', 'tr', 'ul',
-];
+const host = hosted({ isolated: false });
 
 // What in the answers could do something.
-const found = (page: Page) => page.evaluate((allowed) => {
+const found = (page: Page) => page.evaluate(({ elements, attributes }) => {
   const bad: string[] = [];
   for (const element of document.querySelectorAll('.markdown *')) {
-    if (!allowed.includes(element.localName)) bad.push(element.outerHTML.slice(0, 200));
+    if (!elements.includes(element.localName)) bad.push(element.outerHTML.slice(0, 200));
     for (const { name, value } of element.attributes) {
-      const good = ['href', 'title', 'class', 'start', 'tabindex', 'target', 'rel', 'role', 'aria-label', 'type'].includes(name);
+      const good = attributes.includes(name);
       if (!good || (name === 'href' && !/^(https?:|mailto:)/i.test(value))) bad.push(`${name}=${value}`);
     }
   }
   return bad;
-}, ELEMENTS);
+}, { elements: INERT_ELEMENTS, attributes: INERT_ATTRIBUTES });
 
 test('the corpus is inert, as answers and as questions', async () => {
-  const { page, context, errors } = await open(browser, server.url);
+  const { page, context, errors } = await open(host.browser, host.server.url);
   const beacons: string[] = [];
   page.on('request', (request) => {
-    if (!request.url().startsWith(server.url) && !/^(blob|data):/.test(request.url())) beacons.push(request.url());
+    if (!request.url().startsWith(host.server.url) && !/^(blob|data):/.test(request.url())) beacons.push(request.url());
   });
   const dialogs: string[] = [];
   page.on('dialog', (dialog) => (dialogs.push(dialog.message()), void dialog.dismiss()));
-  await importConversation(page, server.url, 'Hostile', XSS_CORPUS.flatMap((text) => [text, text]));
+  await importConversation(page, host.server.url, 'Hostile', XSS_CORPUS.flatMap((text) => [text, text]));
   await page.locator('.conversation a', { hasText: 'Hostile' }).click();
   await page.waitForFunction((n) => document.querySelectorAll('.message.answer').length === n, XSS_CORPUS.length);
   await page.waitForFunction(() => document.querySelector('.message.answer .markdown:not([data-drawn])') === null
@@ -65,15 +51,15 @@ test('the corpus is inert, as answers and as questions', async () => {
 });
 
 test('a title with markup is text', async () => {
-  const { page, context } = await open(browser, server.url);
-  await importConversation(page, server.url, '<img src=x onerror="globalThis.xss=1">', ['a', 'b']);
+  const { page, context } = await open(host.browser, host.server.url);
+  await importConversation(page, host.server.url, '<img src=x onerror="globalThis.xss=1">', ['a', 'b']);
   assert.equal(await page.locator('.conversation img').count(), 0);
   assert.equal(await page.evaluate(() => (globalThis as { xss?: unknown }).xss), undefined);
   await context.close();
 });
 
 test('the policy holds: no inline script, no foreign worker, no HTML from strings', async () => {
-  const { page, context } = await open(browser, server.url);
+  const { page, context } = await open(host.browser, host.server.url);
   const tried = await page.evaluate(() => {
     const outcome = (work: () => unknown): string => {
       try {

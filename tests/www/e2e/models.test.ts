@@ -9,6 +9,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { BUILT, launch, offlineReady, open, until } from '../support/browser.ts';
+import { answered, ask } from '../support/chat.ts';
 import { StaticServer } from '../support/static_server.ts';
 import { MODEL, shardedModel } from '../support/models.ts';
 
@@ -49,6 +50,48 @@ async function withModels(work: (page: Page, server: StaticServer) => Promise<vo
   }
 }
 
+/** The page of a host that offers no models. */
+async function withoutModels(work: (page: Page, server: StaticServer) => Promise<void>): Promise<void> {
+  const empty = fs.mkdtempSync(path.join(os.tmpdir(), 'lamina-empty-'));
+  fs.cpSync(BUILT, empty, { recursive: true });
+  fs.rmSync(path.join(empty, 'models'), { recursive: true, force: true });
+  const server = await StaticServer.start(empty);
+  const { page, context, errors } = await open(browser, `${server.url}#/models`);
+  try {
+    await page.waitForFunction(() => globalThis.crossOriginIsolated);
+    await page.getByText('No models yet').waitFor();
+    await work(page, server);
+    assert.deepEqual(errors, []);
+  } finally {
+    await context.close();
+    await server.down().catch(() => {});
+    fs.rmSync(empty, { recursive: true });
+  }
+}
+
+async function answersAsImported(page: Page, server: StaticServer): Promise<void> {
+  await card(page).locator('.chip.good').waitFor();
+  await card(page).getByRole('button', { name: 'Use' }).click();
+  assert.ok((await tell(page, 'Tell me a story about an owl.')).length > 40);
+  await page.locator('.badge', { hasText: 'WebAssembly' }).waitFor();
+  assert.equal(server.count('.bin'), 0);
+}
+
+/** As from a window of files. */
+async function drop(page: Page, file: string): Promise<void> {
+  const place = page.locator('.import');
+  await place.scrollIntoViewIfNeeded();
+  const box = await place.boundingBox();
+  assert.ok(box);
+  const cdp = await page.context().newCDPSession(page);
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+    await cdp.send('Input.dispatchDragEvent', {
+      type, x: box.x + box.width / 2, y: box.y + 20, data: { items: [], files: [file], dragOperationsMask: 1 },
+    });
+  }
+  await cdp.detach();
+}
+
 async function download(page: Page): Promise<void> {
   await card(page).getByRole('button', { name: /Keep on this device|Continue/ }).click();
   await card(page).locator('.chip.good').waitFor();
@@ -60,14 +103,10 @@ async function choose(page: Page, action: string): Promise<void> {
 }
 
 /** The answer to a message, in the chat of the page as it is. */
-async function ask(page: Page, text: string): Promise<string> {
+async function tell(page: Page, text: string): Promise<string> {
   if (!(await page.evaluate(() => location.hash.startsWith('#/chat')))) await page.evaluate(() => (location.hash = '#/chat'));
-  const before = await page.getByRole('article', { name: 'Answer' }).count();
-  await page.getByRole('textbox', { name: /message/i }).fill(text);
-  await page.keyboard.press('Enter');
-  const answer = page.getByRole('article', { name: 'Answer' }).nth(before);
-  await answer.locator('.numbers').waitFor({ timeout: 60_000 }); // they come when it is whole
-  return answer.innerText();
+  await ask(page, text);
+  return answered(page);
 }
 
 test('before anything is downloaded: size, precision, signature and what it needs', () =>
@@ -139,23 +178,49 @@ test('out to a file, and in again where there is no such model', async () => {
     const [saved] = await Promise.all([page.waitForEvent('download'), choose(page, 'Export as one file')]);
     await saved.saveAs(tar);
   });
-  const empty = fs.mkdtempSync(path.join(os.tmpdir(), 'lamina-empty-'));
-  fs.cpSync(BUILT, empty, { recursive: true });
-  fs.rmSync(path.join(empty, 'models'), { recursive: true, force: true });
-  const server = await StaticServer.start(empty);
-  const { page, context, errors } = await open(browser, `${server.url}#/models`);
-  await page.waitForFunction(() => globalThis.crossOriginIsolated);
-  await page.getByText('No models yet').waitFor();
-  await page.locator('input[type=file]').last().setInputFiles(tar);
-  await card(page).locator('.chip.good').waitFor();
-  await card(page).getByRole('button', { name: 'Use' }).click();
-  await page.waitForFunction(() => /WebAssembly/.test(document.querySelector('.badge')?.textContent ?? ''), undefined, { timeout: 60_000 });
-  assert.equal(server.count('.bin'), 0);
-  assert.deepEqual(errors, []);
-  await context.close();
-  await server.down();
-  for (const one of [folder, empty]) fs.rmSync(one, { recursive: true });
+  await withoutModels(async (page, server) => {
+    await page.locator('input[type=file]').last().setInputFiles(tar);
+    await answersAsImported(page, server);
+  });
+  fs.rmSync(folder, { recursive: true });
 });
+
+test('a folder is chosen, imported and answers', () => withoutModels(async (page, server) => {
+  await page.locator('input[type=file]').first().setInputFiles(path.join(site, 'models/tales'));
+  await page.locator('.toast', { hasText: 'is imported' }).waitFor();
+  await answersAsImported(page, server);
+}));
+
+test('a folder is dropped, imported and answers', () => withoutModels(async (page, server) => {
+  await drop(page, path.join(site, 'models/tales'));
+  await answersAsImported(page, server);
+}));
+
+test('a folder that is no model is dropped: the message says what is missing', () => withoutModels(async (page) => {
+  await drop(page, path.join(site, 'models/tales/shards'));
+  await page.getByText('choose the whole model folder').waitFor();
+}));
+
+test('an address is typed in, its model loads from there and answers', () => withoutModels(async (page) => {
+  const other = await StaticServer.start(path.join(site, 'models'));
+  other.shared = true;
+  const type = async (address: string) => {
+    await page.getByLabel('Address of a model folder').fill(address);
+    await page.getByRole('button', { name: 'Add', exact: true }).click();
+  };
+  await type('https://models.example/tales/');
+  await page.getByText('This page fetches from its own server alone').waitFor();
+  await type(`${other.url}tales/`);
+  await card(page).getByText('9 shards').waitFor();
+  await download(page);
+  await card(page).getByRole('button', { name: 'Use' }).click();
+  assert.ok((await tell(page, 'Tell me a story about an owl.')).length > 40);
+  assert.equal(other.count('.bin'), 9);
+  await page.reload();
+  await page.evaluate(() => (location.hash = '#/models'));
+  await card(page).locator('.chip.good').waitFor();
+  await other.down();
+}));
 
 test('what is not the model is not imported, and the message says what to do', () => withModels(async (page) => {
   const input = page.locator('input[type=file]').last();
@@ -167,23 +232,23 @@ test('what is not the model is not imported, and the message says what to do', (
 
 test('without network a stored model answers, after a reload too', () => withModels(async (page, server) => {
   await card(page).getByRole('button', { name: 'Use' }).click();
-  const story = await ask(page, 'Tell me a story about an owl.');
+  const story = await tell(page, 'Tell me a story about an owl.');
   assert.ok(story.length > 40, story);
   await server.down();
   await page.goto(server.url);
-  const another = await ask(page, 'Tell me a story about a fox.');
+  const another = await tell(page, 'Tell me a story about a fox.');
   assert.ok(another.length > 40, another);
 }));
 
 test('two tabs: one deletes, the other goes on with what it has loaded', () => withModels(async (page) => {
   await card(page).getByRole('button', { name: 'Use' }).click();
-  await ask(page, 'Tell me a story about a bear.');
+  await tell(page, 'Tell me a story about a bear.');
   const beside = await page.context().newPage();
   await beside.goto(page.url().replace(/#.*/, '#/models'));
   await beside.locator('.model-card .chip.good').first().waitFor();
   await choose(beside, 'Delete from this device');
   await beside.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
   await until(beside, async () => document.querySelector('.model-card .chip.good') === null);
-  const more = await ask(page, 'Tell me a story about a whale.');
+  const more = await tell(page, 'Tell me a story about a whale.');
   assert.ok(more.length > 40, more);
 }));

@@ -12,9 +12,11 @@ export function greedy(longest = 0): Record<string, unknown> {
   return { 'lamina.sampling': { temperature: 0, maxTokens: longest, seed: 1 } };
 }
 
+/** Until the question is the conversation's last. */
 export async function ask(page: Page, text: string): Promise<void> {
   await composer(page).fill(text);
   await composer(page).press('Enter');
+  await page.waitForFunction((said) => document.querySelector('.message:nth-last-child(2) .bubble')?.textContent === said, text);
 }
 
 /** Until nothing is being answered; the last answer's text. */

@@ -53,6 +53,22 @@ export class Daemon {
     return this.home;
   }
 
+  /** It runs a twentieth of the time, until the returned function is called. */
+  slowDown(): () => void {
+    let slow = true;
+    const beat = setInterval(() => {
+      this.process.kill('SIGCONT');
+      setTimeout(() => slow && this.process.kill('SIGSTOP'), 5);
+    }, 100);
+    const end = () => {
+      slow = false;
+      clearInterval(beat);
+      this.process.kill('SIGCONT');
+    };
+    this.process.once('exit', end);
+    return end;
+  }
+
   /** At once, as by a crash. */
   async kill(): Promise<void> {
     const ended = new Promise((done) => this.process.once('exit', done));

@@ -21,6 +21,8 @@ export interface Asked {
 export class StaticServer {
   /** Sends COOP and COEP. */
   isolated = false;
+  /** Lets pages of other servers read what it has. */
+  shared = false;
   /** Answers instead of the files of these paths, "/sw.js". */
   readonly instead = new Map<string, string | Uint8Array>();
   /** Bytes a second of one answer below /models/; 0: as fast as it goes. */
@@ -80,6 +82,12 @@ export class StaticServer {
     if (this.isolated) {
       response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
       response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
+    }
+    if (this.shared) {
+      response.setHeader('Access-Control-Allow-Origin', '*');
+      response.setHeader('Access-Control-Allow-Headers', '*');
+      response.setHeader('Access-Control-Expose-Headers', 'Content-Range');
+      if (method === 'OPTIONS') return void response.writeHead(204).end();
     }
     if (!bytes) return void response.writeHead(404, { 'Content-Type': 'text/plain' }).end('not here\n');
     response.setHeader('Content-Type', TYPES[path.extname(name)] ?? 'application/octet-stream');

@@ -73,3 +73,10 @@ export const XSS_CORPUS: readonly string[] = [
   '<a href="https://example.org" target=_self ping="http://127.0.0.1:9/">ping</a>',
   '\u001b[31mred\u001b[0m\u0007',
 ];
+
+/** What answers may be made of. */
+export const INERT_ELEMENTS = [
+  'a', 'blockquote', 'br', 'button', 'code', 'div', 'em', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'hr', 'li', 'ol', 'p', 'pre', 's',
+  'span', 'strong', 'table', 'tbody', 'td', 'th', 'thead', 'tr', 'ul',
+];
+export const INERT_ATTRIBUTES = ['href', 'title', 'class', 'start', 'tabindex', 'target', 'rel', 'role', 'aria-label', 'type'];
