@@ -102,7 +102,7 @@ export class StaticServer {
 
   private async trickle(response: http.ServerResponse, body: Uint8Array): Promise<void> {
     for (let at = 0; at < body.length && !response.destroyed;) {
-      const step = Math.max(1, Math.floor(this.modelRate / 20));
+      const step = this.modelRate > 0 ? Math.max(1, Math.floor(this.modelRate / 20)) : body.length; // it may change meanwhile
       response.write(body.subarray(at, at += step));
       await new Promise((done) => setTimeout(done, 50));
     }
