@@ -188,9 +188,10 @@ test('a page that is closed in mid-answer keeps what was written', () => chat(as
 test('a model that is not there is told, and answers begin when it is', () => chat(async ({ page }) => {
   host.server.instead.set('/models/storyteller/manifest.json', '{"format":"nothing"}');
   await ask(page, STORY);
-  await page.getByRole('alert').first().waitFor();
+  const failed = page.locator('.answer-failed');
+  await failed.waitFor(); // the answer's own failure, not that of the load that began with the writing
   host.server.instead.clear();
-  await page.getByRole('button', { name: 'Try again' }).first().click();
+  await failed.getByRole('button', { name: 'Try again' }).click();
   assert.match(await answered(page), /once/);
 }));
 

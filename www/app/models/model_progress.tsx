@@ -47,7 +47,7 @@ export function ModelProgress() {
             <ShardStrip parts={files.map((file) => ({ file: file.file, done: file.bytesDone, total: file.bytesTotal }))} />
           )}
           <ProgressLine done={loaded} total={total} rate={rate} state={paused ? 'paused' : shown.state} />
-          {!paused && <p class="hint">{t('models.startsWhen')}</p>}
+          {!paused && !answering.value && <p class="hint">{t('models.startsWhen')}</p>}
         </>
       ) : <progress class="bar" aria-label={t('models.loadingFrom')} />}
     </section>

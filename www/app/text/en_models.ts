@@ -80,7 +80,7 @@ export const enModels = {
 
   'models.loading': 'Loading the model',
   'models.loadingFrom': 'Getting the model ready',
-  'models.startsWhen': 'Shards go to the engine in the order of the layers, while later ones still arrive. The answer starts when the last one is in.',
+  'models.startsWhen': 'Each layer goes to the engine as soon as it is here. Answers start when the last one is.',
   'models.loadPause': 'Pause loading',
   'models.loadPaused': 'Loading is paused',
 
