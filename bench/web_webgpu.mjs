@@ -2,9 +2,10 @@
 // Speed of the WebGPU executor through Dawn for Node, on random int8 weights of a real shape:
 //   node bench/web_webgpu.mjs [--dawn dawn.node] [--shapes tinyllama-1.1b,llama-2-7b] [--ops] [--tuning JSON]...
 //     [--prompt 128,512] [--tokens 128] [--context 1024] [--depth 0] [--no-subgroups] [--no-f16] [--dtype i8|f16]
-//     [--sampled]
+//     [--sampled] [--tune] [--rounds 1]
 // Node 24 or newer (the executor is TypeScript). Prints tokens a second for each tuning, decoded from position
-// --depth on, and with --ops what each op of a token and of the largest prompt takes.
+// --depth on, and with --ops what each op of a token and of the largest prompt takes. --tune measures the sizes of products
+// as an engine does at first use, and lists them; each --tuning is then measured without them and with them.
 import { parseArgs } from 'node:util';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -15,7 +16,7 @@ const { values: flags } = parseArgs({ options: {
   ops: { type: 'boolean' }, tuning: { type: 'string', multiple: true, default: ['{}'] },
   prompt: { type: 'string', default: '128,512' }, tokens: { type: 'string', default: '128' }, depth: { type: 'string', default: '0' },
   context: { type: 'string', default: '1024' }, 'no-subgroups': { type: 'boolean' }, 'no-f16': { type: 'boolean' },
-  dtype: { type: 'string', default: 'i8' }, sampled: { type: 'boolean' },
+  dtype: { type: 'string', default: 'i8' }, sampled: { type: 'boolean' }, tune: { type: 'boolean' }, rounds: { type: 'string', default: '1' },
   submit: { type: 'string', default: '32' }, dawnFeatures: { type: 'string', default: 'allow_unsafe_apis' },
 } });
 
@@ -114,12 +115,30 @@ async function measure(name) {
   const { weightBytes } = e.memory;
   console.log(`${name} ${flags.dtype}: ${(weightBytes / 1e9).toFixed(2)} GB, ready in ${((performance.now() - started) / 1000).toFixed(1)} s; ` +
     `${e.facts.description}, subgroup ${e.facts.subgroup}, shader-f16 ${e.facts.shaderF16}, shared ${e.facts.maxShared}, binding ${e.facts.maxBinding}`);
-  for (const text of flags.tuning) {
-    e.retune(JSON.parse(text));
-    await e.ready();
-    await speed(name, e, text, shape, nPages, prompts, weightBytes);
+  const products = flags.tune ? await tuned(e) : undefined;
+  for (let round = 0; round < Number(flags.rounds); ++round) {
+    for (const text of flags.tuning) {
+      for (const with_ of products ? [undefined, products] : [undefined]) {
+        e.retune({ ...JSON.parse(text), ...(with_ ? { products: with_ } : {}) });
+        await e.ready();
+        await speed(name, e, `${text}${with_ ? ' tuned' : ''}`, shape, nPages, prompts, weightBytes);
+      }
+    }
   }
   e.destroy();
+}
+
+async function tuned(e) {
+  const memory = new Map();
+  const store = { get: async (key) => memory.get(key), set: async (key, value) => void memory.set(key, value) };
+  const { decided, usually, milliseconds, wall } = await e.tune(store);
+  await e.ready();  // proves what was decided
+  console.log(`tuned in ${milliseconds.toFixed(0)} ms of the device, ${wall.toFixed(0)} ms in all; remembered ${JSON.stringify([...memory.values()]) !== '[]'}`);
+  for (const [key, sizes] of Object.entries(decided)) {
+    console.log(`  ${key}: ${sizes === usually[key] ? 'as usual' : `${JSON.stringify(usually[key])} -> ${JSON.stringify(sizes)}`}`);
+  }
+  const [record] = memory.values();
+  return record ?? decided;
 }
 
 async function speed(name, e, tuning, shape, nPages, prompts, weightBytes) {

@@ -16,6 +16,23 @@ export interface Dispatch {
   readonly weightBytes: number;
 }
 
+/**
+ * What is submitted together of `n` steps of one row. The device works while the next is encoded, so the first step
+ * goes in parts, for the device to begin, and the last one, so that little is left when all is encoded.
+ */
+export function submissions(step: readonly Dispatch[], n: number, sizes: { tokensTogether: number; parts: number }): Dispatch[][] {
+  const size = Math.ceil(step.length / sizes.parts);
+  const cut: Dispatch[][] = [];
+  for (let at = 0; at < step.length; at += size) cut.push(step.slice(at, at + size));
+  if (n === 1) return cut;
+  const middle: Dispatch[][] = [];
+  for (let at = 1; at < n - 1; at += sizes.tokensTogether) {
+    const together = Math.min(sizes.tokensTogether, n - 1 - at);
+    middle.push(Array.from({ length: together }, () => step).flat());
+  }
+  return [...cut, ...middle, ...cut];
+}
+
 /** `rows`, `selected`, `splits`: of the step. */
 export function encode(pass: GPUComputePassEncoder, list: readonly Dispatch[], rows: number, selected: number, splits: number): void {
   for (const d of list) {

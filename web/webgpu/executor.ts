@@ -7,7 +7,7 @@ import {
 } from './buffers.ts';
 import { choiceWords, isChoiceOfDevice, type TokenChoice } from './choice.ts';
 import { answered, kMapRead, openDevice, type DeviceOptions, type GpuFacts, type OpenedDevice } from './device.ts';
-import { encode } from './dispatch.ts';
+import { encode, submissions } from './dispatch.ts';
 import { LaminaError } from './error.ts';
 import { readGraphTable, type GraphTable } from './graph_table.ts';
 import { KvCopy } from './kv_copy.ts';
@@ -224,15 +224,13 @@ export class WebGpuExecutor {
       const splits = this.#words.fill(batch, n, this.#splits(batch, n));
       this.#words.write(this.#device.queue, this.#buffers.head);
       if (words) this.#device.queue.writeBuffer(this.#buffers.choice, 0, words);
-      // In several submissions, the first of them short: the device works while the others are encoded.
-      for (let at = 0; at < n;) {
-        const together = at === 0 ? 1 : Math.min(this.#tuning.tokensTogether, n - at);
+      const parts = submissions(list, n, this.#tuning);
+      for (const [i, part] of parts.entries()) {
         const encoder = this.#device.createCommandEncoder();
         const pass = encoder.beginComputePass();
-        for (let i = 0; i < together; ++i) encode(pass, list, 1, 1, splits);
+        encode(pass, part, 1, 1, splits);
         pass.end();
-        at += together;
-        if (at === n) encoder.copyBufferToBuffer(this.#buffers.tokens, 0, this.#buffers.staging, 0, 4 * n);
+        if (i === parts.length - 1) encoder.copyBufferToBuffer(this.#buffers.tokens, 0, this.#buffers.staging, 0, 4 * n);
         this.#device.queue.submit([encoder.finish()]);
       }
       return this.#read(4 * n, (mapped) => new Int32Array(mapped).slice());

@@ -74,12 +74,18 @@ export async function tune(
       if (Number.isFinite(us)) spent += us;
       return us / n;
     };
-    const once = await measured(product.usual, 1);  // clocks rise
-    if (once * all.length * limits.rounds > limits.budget) {  // nor would it be another time
+    // Clocks rise meanwhile; short passes are beneath what the device's clock tells.
+    let dispatches = 1;
+    let each = await measured(product.usual, dispatches);
+    while (each * dispatches < limits.sample / 8 && dispatches < kMostDispatches) {
+      dispatches *= 8;
+      each = await measured(product.usual, dispatches);
+    }
+    if (each * all.length * limits.rounds > limits.budget) {  // nor would it be another time
       decided[product.key] = product.usual;
       continue;
     }
-    const dispatches = Math.max(1, Math.min(kMostDispatches, Math.ceil(limits.sample / Math.max(once, 1))));
+    dispatches = Math.max(1, Math.min(kMostDispatches, Math.ceil(limits.sample / each)));
     const samples: number[][] = all.map(() => []);
     const inRace = all.map(() => true);
     for (let round = 0; round < limits.rounds; ++round) {

@@ -43,18 +43,20 @@ export interface Tuning {
   readonly splitPositions: number;
   /** Tokens of one submission while more follow: the device works while the next are encoded. */
   readonly tokensTogether: number;
+  /** Submissions of the first token, and of the last. */
+  readonly parts: number;
   /** Measured on the device; products that are not here go by the rules above. */
   readonly products?: Products;
 }
 
 const kDefaultTuning: Tuning = {
   threads: 512, leastThreads: 128, groups: 1056, leastGroups: 120, inFlight: 4, tileRows: 12, tileWeights: 4, tileX: 4, tileStep: 8,
-  attentionThreads: 256, attentionHeads: 1, splitPositions: 256, tokensTogether: 1,
+  attentionThreads: 256, attentionHeads: 1, splitPositions: 256, tokensTogether: 1, parts: 4,
 };
 /** Of devices that are processors playing GPU: they compile a tile for seconds, and have no shared memory to gain by. */
 const kSoftwareTuning: Tuning = {
   threads: 64, leastThreads: 64, groups: 16, leastGroups: 1, inFlight: 4, tileRows: Infinity, tileWeights: 2, tileX: 2, tileStep: 4,
-  attentionThreads: 64, attentionHeads: 8, splitPositions: 64, tokensTogether: 32,
+  attentionThreads: 64, attentionHeads: 8, splitPositions: 64, tokensTogether: 32, parts: 1,
 };
 
 export function defaultTuning(facts: GpuFacts): Tuning {
