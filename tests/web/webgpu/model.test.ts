@@ -9,7 +9,7 @@ import { LaminaError } from '../../../web/webgpu/error.ts';
 import { WebGpuExecutor, planMemory, type TokenChoice } from '../../../web/webgpu/executor.ts';
 import { hostSample } from './host_sampler.ts';
 import {
-  argmax, dawn, executor, kRoot, logitsOf, model, nativeLogits, range, rowError, rowsOf, tensor, together,
+  argmax, dawn, executor, kRoot, logitsInSteps, logitsOf, model, nativeLogits, range, rowError, rowsOf, tensor, together,
 } from './support.ts';
 
 // One device for all: what tests have in common is compiled once.
@@ -51,9 +51,11 @@ for (const folder of ['llama2-mha-f16', 'llama3-gqa-ropescaled-bf16', 'llama-bia
       const steps = dtype === 'f16' ? [64, 1, 3, 8, 2, 64] : [64, 1, 8, 64, 1, 64];
       let worst = 0;
       for (const [n, c] of cases.entries()) {
+        if (dtype === 'f32' && ![0, 1, 3].includes(n)) continue;  // one kernel each: many rows, one, several
         const want = tensor(path.join(home, 'golden.safetensors'), c.logits);
         const got = await logitsOf(e, c.ids, steps[n]!);
         for (let i = 0; i < c.ids.length; ++i) worst = Math.max(worst, rowError(row(got, i, vocab), row(want, i, vocab)));
+        if (dtype === 'f32' && n !== 1) continue;
         const prompt = c.ids.slice(0, 32);
         if (prompt.length > 1) await e.step(rowsOf(prompt.slice(0, -1), 0, range(16), false));
         const told = await e.decode(rowsOf(prompt.slice(-1), prompt.length - 1, range(16)), c.greedy_from_first_32.length, greedy);
@@ -75,7 +77,8 @@ for (const dtype of ['i8', 'f16']) {
     let positions = 0, same = 0, tied = 0, distance = 0, cpuLoss = 0, gpuLoss = 0;
     for (const [n, ids] of documents.entries()) {
       if (positions >= (dtype === 'i8' ? 400 : 100)) break;
-      const got = await logitsOf(e, ids, n === 1 ? 1 : 64);
+      // Of the second, twenty rows about the end of a page are steps of their own.
+      const got = n === 1 ? await logitsInSteps(e, ids, [54, ...range(21, 55), ids.length]) : await logitsOf(e, ids, 64);
       const want = nativeLogits(m, ids, '--kv', 'f16');
       const unquantized = nativeLogits(exact, ids, '--kv', 'f16');
       for (let i = 0; i < ids.length; ++i, ++positions) {
@@ -106,7 +109,7 @@ test('groups, without subgroups, tensors in parts: the same logits', async () =>
   const parts = { maxBinding: 150_000 };
   const cases = [
     [without, 'i8', '--group', '32'], [{ ...without, ...parts }, 'i8', '--group', '64'], [parts, 'i8', '--group', '128'],
-    [parts, 'f16'], [without, 'f16'], [{}, 'i8'], [parts, 'i8'],
+    [{ ...without, ...parts }, 'f16'], [parts, 'i8'],
   ] as const;
   for (const [options, dtype, ...flags] of cases) {
     const m = model('tests/models/storyteller-draft', dtype, ...flags);
@@ -124,7 +127,7 @@ test('groups, without subgroups, tensors in parts: the same logits', async () =>
 });
 
 test('several sequences, scattered pages, page borders', async () => {
-  const m = model(kStoryteller, 'f16');
+  const m = model('tests/models/storyteller-draft', 'f16');
   const e = await started(device, m);
   const { vocab } = m.graph.config;
   const [a, b] = [documents[1]!.slice(0, 70), documents[2]!.slice(0, 131)];
@@ -153,15 +156,15 @@ test('tokens chosen on the device, the likeliest or by chance, are those of sing
   const prompt = documents[3]!.slice(0, 60);
   await e.step(rowsOf(prompt.slice(0, -1), 0, range(16), false));
   const kv = await e.exportKv(Int32Array.from(range(1)), 59);
-  const units = Float32Array.from(range(12), (i) => ((i * 37 + 11) % 100) / 100);
+  const units = Float32Array.from(range(8), (i) => ((i * 37 + 11) % 100) / 100);
   const chance: TokenChoice = { temperature: 9, topK: 30, topP: 1, minP: 0, units };
   const answers: number[][] = [];
   for (const choice of [greedy, chance]) {
     await e.importKv(Int32Array.from(range(1)), 59, kv);
-    const told = await e.decode(rowsOf(prompt.slice(-1), 59, range(16)), 12, choice);
+    const told = await e.decode(rowsOf(prompt.slice(-1), 59, range(16)), 8, choice);
     await e.importKv(Int32Array.from(range(1)), 59, kv);
     let token = prompt.at(-1)!;
-    for (let i = 0; i < 12; ++i) {
+    for (let i = 0; i < 8; ++i) {
       const logits = await e.step(rowsOf([token], 59 + i, range(16)));
       token = choice.units ? hostSample(logits, choice, units[i]!) : argmax(logits);
       assert.equal(told[i], token, `token ${i}`);
@@ -176,7 +179,7 @@ test('KV goes out and comes back, into other pages and another engine', async ()
   const ids = range(80, 5);
   for (const kvDtype of ['f16', 'f32'] as const) {
     const e = await started(device, m, { kvDtype });
-    const other = await started(device, m, { kvDtype, withoutSubgroups: true });
+    const other = await started(device, m, { kvDtype, pages: 12 });
     const want = await logitsOf(e, ids, 40);
     const pages = Int32Array.from([5, 2]);
     await e.step(rowsOf(ids.slice(0, 40), 0, [...pages], false));
@@ -227,12 +230,12 @@ test('a lost device is told, and ends steps with an error', async () => {
   const m = model('tests/golden/llama2-mha-f16', 'f16');
   const adapter = (await gpu.requestAdapter())!;
   const device = await adapter.requestDevice();  // default limits, no features
-  const e = await executor(gpu, m, {});
+  const e = await executor(gpu, m, { maxRows: 1, maxLogitRows: 1 });
   e.destroy();
   assert.equal((await e.lost).destroyed, true);
   await assert.rejects(e.step(rowsOf([1], 0, [0])), hasCode('device'));
 
-  const borrowed = await WebGpuExecutor.create(device, m.graph, { pages: 4, maxRows: 8, maxLogitRows: 1 });
+  const borrowed = await WebGpuExecutor.create(device, m.graph, { pages: 4, maxRows: 1, maxLogitRows: 1 });
   assert.equal(borrowed.facts.subgroup, 0);
   m.shards.forEach((bytes, i) => borrowed.uploadShard(i, bytes));
   await borrowed.ready();

@@ -18,12 +18,12 @@ const base: TinyShape = {
 // Rows of a step: one, several and a few more take kernels of their own.
 interface Case { readonly shape: TinyShape; readonly rows: readonly number[]; readonly without: readonly number[] }
 const cases: Record<string, Case> = {
-  'f32, halves of a head odd': { shape: { ...base, layers: 2 }, rows: [1, 3, 11], without: [1, 11] },
-  'f32, one key/value head': { shape: { ...base, headDim: 36, heads: 3, kvHeads: 1, hidden: 33, intermediate: 17 }, rows: [1, 11], without: [3] },
-  'f16': { shape: { ...base, dtype: 'f16', headDim: 12, hidden: 130 }, rows: [1, 3, 11], without: [1, 3] },
+  'f32, halves of a head odd': { shape: { ...base, layers: 2 }, rows: [1, 3, 11], without: [11] },
+  'f32, one key/value head': { shape: { ...base, headDim: 36, heads: 3, kvHeads: 1, hidden: 33, intermediate: 17 }, rows: [1, 11], without: [] },
+  'f16': { shape: { ...base, dtype: 'f16', headDim: 12, hidden: 130 }, rows: [1, 3, 11], without: [1] },
   'f16, halves of a head odd': { shape: { ...base, dtype: 'f16', headDim: 6, bias: false }, rows: [1, 11], without: [] },
   'i8': { shape: { ...base, dtype: 'i8', headDim: 12, hidden: 300, intermediate: 131 }, rows: [1, 3, 11], without: [1, 11] },
-  'i8 in groups of 32': { shape: { ...base, dtype: 'i8', group: 32, headDim: 20, hidden: 100 }, rows: [1, 11], without: [1] },
+  'i8 in groups of 32': { shape: { ...base, dtype: 'i8', group: 32, headDim: 20, hidden: 100 }, rows: [1, 11], without: [] },
   'i8 in groups of 128': { shape: { ...base, dtype: 'i8', group: 128, headDim: 8, hidden: 260, bias: false }, rows: [1], without: [3] },
 };
 // int8: two roundings to the other side in a small model (D-013); floats: sums in f32, keys and values in f16.
@@ -68,14 +68,14 @@ test('attention over splits is that of one', async () => {
 test('positions far beyond a page: prompts in tiles, then rows over many splits', async () => {
   const shape = { ...base, heads: 4, kvHeads: 2, hidden: 40, intermediate: 24, vocab: 31 };
   const model = tinyModel(shape, 11);
-  const ids = range(2111).map((i) => (i * i + 3) % 31);
+  const ids = range(1087).map((i) => (i * i + 3) % 31);
   const want = oracleLogits(model, ids, false);
   const pages = range(33).map((i) => (i * 5 + 2) % 33);  // all over the place
   const e = await executor(device, model, {
     pages: 33, maxRows: 64, maxLogitRows: 1, kvDtype: 'f32', tuning: { tileRows: 12, tileWeights: 2, tileX: 2, tileStep: 4 },
   });
   let worst = 0;
-  const cuts = [...range(33).map((i) => 64 * i), 2100, ...range(11, 2101)];
+  const cuts = [...range(17).map((i) => 64 * i), 1080, ...range(7, 1081)];
   for (const [n, begin] of cuts.slice(0, -1).entries()) {
     const rows = rowsOf(ids.slice(begin, cuts[n + 1]!), begin, pages, false);
     rows.wantsLogits[rows.tokens.length - 1] = 1;

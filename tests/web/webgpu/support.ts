@@ -83,9 +83,20 @@ export function together(...batches: Batch[]): Batch {
 }
 
 /** Logits of every position, [ids][vocab], in steps of at most `rows` rows. */
-export async function logitsOf(engine: WebGpuExecutor, ids: readonly number[], rows: number, pages = range(16)): Promise<Float32Array> {
+export function logitsOf(engine: WebGpuExecutor, ids: readonly number[], rows: number, pages = range(16)): Promise<Float32Array> {
+  return logitsInSteps(engine, ids, range(Math.ceil(ids.length / rows), 1).map((i) => i * rows), pages);
+}
+
+/** The same in steps that end before these positions; the last may lie beyond. Steps of more than 64 rows go in several. */
+export async function logitsInSteps(engine: WebGpuExecutor, ids: readonly number[], ends: readonly number[], pages = range(16)): Promise<Float32Array> {
   const parts: Float32Array[] = [];
-  for (let at = 0; at < ids.length; at += rows) parts.push(await engine.step(rowsOf(ids.slice(at, at + rows), at, pages)));
+  let begin = 0;
+  for (const end of ends) {
+    for (let to: number; begin < Math.min(end, ids.length); begin = to) {
+      to = Math.min(end, begin + 64);
+      parts.push(await engine.step(rowsOf(ids.slice(begin, to), begin, pages)));
+    }
+  }
   const out = new Float32Array(parts.reduce((n, p) => n + p.length, 0));
   let at = 0;
   for (const p of parts) {

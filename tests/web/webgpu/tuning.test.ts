@@ -162,7 +162,7 @@ test('every candidate has the bits of the usual kernels, on sizes that divide by
     const want = await bits(e);
     const lanes = e.facts.subgroup || 32;
     // The other models' products in part: kernels differ by dtype, by lanes and by what ends a unit.
-    const kinds = n === 0 ? ['qkv_rope', 'matmul_add', 'gate_up_silu', 'logits'] : ['gate_up_silu', 'logits'];
+    const kinds = n === 0 ? ['qkv_rope', 'matmul_add', 'gate_up_silu', 'logits'] : n === 1 ? ['logits'] : ['gate_up_silu'];
     const all = model.graph.ops.filter((op) => kinds.includes(op.kind)).map((op) => {
       const w = model.graph.weights[op.weight]!;
       return { op, w, sizes: candidateSizes(op, w, defaultTuning(e.facts), e.facts, lanes)! };
@@ -176,7 +176,7 @@ test('every candidate has the bits of the usual kernels, on sizes that divide by
     }
     e.destroy();
   }
-  assert.ok(tried >= 30, String(tried));
+  assert.ok(tried >= 20, String(tried));
 });
 
 const options = { pages: 4, maxRows: 1, maxLogitRows: 1, patience: 1e9 };
