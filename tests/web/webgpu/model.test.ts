@@ -152,7 +152,7 @@ test('several sequences, scattered pages, page borders', async () => {
 
 test('tokens chosen on the device, the likeliest or by chance, are those of single steps', async () => {
   const m = model(kStoryteller, 'i8');
-  const e = await started(device, m);
+  const e = await started(device, m, { tuning: { parts: 4, tokensTogether: 2 } });
   const prompt = documents[3]!.slice(0, 60);
   await e.step(rowsOf(prompt.slice(0, -1), 0, range(16), false));
   const kv = await e.exportKv(Int32Array.from(range(1)), 59);

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { after, test } from 'node:test';
 import { openDevice, type GpuFacts } from '../../../web/webgpu/device.ts';
 import { browserTuningStore, type TuningStore, type WebGpuExecutor } from '../../../web/webgpu/executor.ts';
+import { submissions, type Dispatch } from '../../../web/webgpu/dispatch.ts';
 import { candidateSizes, productKey } from '../../../web/webgpu/matmul_ways.ts';
 import { tinyModel } from '../../../web/webgpu/oracle.ts';
 import { decide, kTuningLimits, tune, type Measure, type Product } from '../../../web/webgpu/tuner.ts';
@@ -139,6 +140,18 @@ test('a record serves its device and kernels alone; what is damaged counts as no
   const broken = { get: () => { throw new Error('no'); }, set: async () => { throw new Error('quota'); } };
   assert.deepEqual(await remembered(broken, facts, [product]), {});
   await remember(broken, facts, { down: usual });
+});
+
+test('submissions hold each step once, in order', () => {
+  const step = range(13).map((layer) => ({ layer }) as Dispatch);
+  for (const sizes of [{ parts: 1, tokensTogether: 1 }, { parts: 4, tokensTogether: 1 }, { parts: 5, tokensTogether: 3 }, { parts: 1, tokensTogether: 32 }]) {
+    for (const n of [1, 2, 3, 9]) {
+      const cut = submissions(step, n, sizes);
+      assert.deepEqual(cut.flat(), range(n).flatMap(() => step));
+      assert.equal(cut[0]!.length, Math.ceil(13 / sizes.parts));
+      assert.ok(cut.every((part) => part.length > 0));
+    }
+  }
 });
 
 const shape = {
