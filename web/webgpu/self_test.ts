@@ -84,13 +84,13 @@ function difference(got: Float32Array, want: Float64Array): number {
 export async function selfTest(gpu: GPU | GPUDevice, graph?: GraphTable, options: DeviceOptions = {}): Promise<void> {
   const opened = await openDevice(gpu, options);
   try {
-    const { withoutSubgroups = false, withoutShaderF16 = false } = options;
+    const { withoutSubgroups = false, withoutShaderF16 = false, patience } = options;
     const most = opened.facts.software ? 8 : kTestRows;
     for (const [n, shape] of (graph ? shapesLike(graph) : kShapes).entries()) {
       const model = tinyModel(shape, n + 1);
       const ids = Array.from({ length: most }, (_, i) => (i * 29 + 3) % shape.vocab);
       const counts = opened.facts.software ? [1, most] : [1, 5, most];
-      const error = await modelError(opened.device, model, ids, counts, { withoutSubgroups, withoutShaderF16, maxRows: most, maxLogitRows: most });
+      const error = await modelError(opened.device, model, ids, counts, { withoutSubgroups, withoutShaderF16, patience, maxRows: most, maxLogitRows: most });
       if (error <= kTolerance[shape.dtype]) continue;
       throw new LaminaError('device', `this GPU computes wrongly: ${shape.dtype} logits are ${error.toExponential(1)} off, ` +
         `at most ${kTolerance[shape.dtype]} is allowed`, { recoverable: false });

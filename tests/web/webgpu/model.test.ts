@@ -108,18 +108,17 @@ test('groups, without subgroups, tensors in parts: the same logits', async () =>
   const without = { withoutSubgroups: true };
   const parts = { maxBinding: 150_000 };
   const cases = [
-    [without, 'i8', '--group', '32'], [{ ...without, ...parts }, 'i8', '--group', '64'], [parts, 'i8', '--group', '128'],
-    [{ ...without, ...parts }, 'f16'], [parts, 'i8'],
+    [{ ...without, ...parts }, 'i8', '--group', '64'], [parts, 'i8', '--group', '128'], [{ ...without, ...parts }, 'f16'], [parts, 'i8'],
   ] as const;
   for (const [options, dtype, ...flags] of cases) {
     const m = model('tests/models/storyteller-draft', dtype, ...flags);
     const { vocab } = m.graph.config;
     const want = nativeLogits(m, ids, '--kv', 'f16');
     const e = await executor(device, m, { pages: 4, maxRows: 16, maxLogitRows: 16, ...options });
-    for (const rows of [1, 16]) {
-      const got = await logitsOf(e, ids, rows, range(4));
+    for (const [rows, n] of [[1, 5], [16, 16]] as const) {
+      const got = await logitsOf(e, ids.slice(0, n), rows, range(4));
       let sum = 0;
-      for (let i = 0; i < ids.length; ++i) sum += rowError(row(got, i, vocab), row(want, i, vocab)) / ids.length;
+      for (let i = 0; i < n; ++i) sum += rowError(row(got, i, vocab), row(want, i, vocab)) / n;
       assert.ok(sum < (dtype === 'i8' ? 0.012 : 1e-4), `${dtype} ${flags.join(' ')} ${JSON.stringify(options)} ${rows}: ${sum}`);
     }
     e.destroy();

@@ -6,7 +6,7 @@ import { openDevice } from '../../../web/webgpu/device.ts';
 import { LaminaError } from '../../../web/webgpu/error.ts';
 import { oracleLogits, quantized, tinyModel, type TinyShape } from '../../../web/webgpu/oracle.ts';
 import { modelError, selfTest } from '../../../web/webgpu/self_test.ts';
-import { dawn, executor, range, rowError, rowsOf } from './support.ts';
+import { dawn, executor, kNoHurry, range, rowError, rowsOf } from './support.ts';
 
 // One device for all: what cases have in common is compiled once.
 const gpu = await dawn();
@@ -38,7 +38,7 @@ for (const [name, { shape, rows, without }] of Object.entries(cases)) {
       const ids = range(11, 2);
       // f32 keys and values for exactness; halves where the weights are halves too.
       const kvDtype = shape.dtype === 'f16' ? 'f16' : 'f32';
-      const error = await modelError(device, model, ids, counts, { withoutSubgroups, kvDtype, maxRows: Math.max(...counts) });
+      const error = await modelError(device, model, ids, counts, { withoutSubgroups, kvDtype, maxRows: Math.max(...counts), patience: kNoHurry });
       assert.ok(error <= tolerance(shape), String(error));
     });
   }
@@ -49,7 +49,7 @@ for (const dtype of ['i8', 'f16', 'f32'] as const) {
     test(`${dtype}${group ? ` in groups of ${group}` : ''}: many rows in tiles`, async () => {
       const model = tinyModel({ ...base, dtype, group, layers: 1, headDim: dtype === 'i8' ? 12 : 10, hidden: 140 }, 5);
       const ids = range(37, 2).map((i) => i % 53);
-      const options = { kvDtype: 'f32', maxRows: 40, maxLogitRows: 40, tuning: { tileRows: 12, tileWeights: dtype === 'f16' ? 4 : 2, tileX: 2, tileStep: group === 32 ? 8 : 4 } } as const;
+      const options = { patience: kNoHurry, kvDtype: 'f32', maxRows: 40, maxLogitRows: 40, tuning: { tileRows: 12, tileWeights: dtype === 'f16' ? 4 : 2, tileX: 2, tileStep: group === 32 ? 8 : 4 } } as const;
       const error = await modelError(device, model, ids, group ? [37] : [37, 13], options);
       assert.ok(error <= tolerance({ ...base, dtype }), String(error));
     });
@@ -60,7 +60,7 @@ test('attention over splits is that of one', async () => {
   const model = tinyModel({ ...base, headDim: 16 }, 3);
   const ids = range(140).map((i) => i % 53);
   for (const tuning of [{ splitPositions: 64 }, { splitPositions: 4096 }]) {
-    const error = await modelError(device, model, ids, [10], { kvDtype: 'f32', tuning, maxRows: 10, maxLogitRows: 10 });
+    const error = await modelError(device, model, ids, [10], { kvDtype: 'f32', tuning, maxRows: 10, maxLogitRows: 10, patience: kNoHurry });
     assert.ok(error <= 1e-5, `${JSON.stringify(tuning)}: ${error}`);
   }
 });
@@ -98,10 +98,10 @@ function broken(from: string, to: string): GPUDevice {
 }
 
 test('the self-test passes here, and tells a device that computes wrongly', async () => {
-  await selfTest(device);
+  await selfTest(device, undefined, { patience: kNoHurry });
   const { graph } = tinyModel({ ...base, dtype: 'i8', group: 32, bias: false });
   const wrong = broken('gate / (1.0 + exp(-gate))', 'gate / (1.1 + exp(-gate))');
-  await assert.rejects(selfTest(wrong, graph), (e: unknown) =>
+  await assert.rejects(selfTest(wrong, graph, { patience: kNoHurry }), (e: unknown) =>
     e instanceof LaminaError && e.code === 'device' && !e.recoverable && /computes wrongly: i8 logits are .* off/.test(e.message));
 });
 

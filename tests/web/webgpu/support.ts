@@ -7,6 +7,9 @@ import * as path from 'node:path';
 import type { GraphTable } from '../../../web/webgpu/graph_table.ts';
 import { WebGpuExecutor, type Batch, type ExecutorOptions } from '../../../web/webgpu/executor.ts';
 
+/** Milliseconds: a processor that plays GPU beside other work may keep silent for minutes. */
+export const kNoHurry = 1e9;
+
 export const kRoot = path.join(import.meta.dirname, '../../..');
 
 let instance: GPU | undefined;  // its devices do not keep it alive
@@ -54,7 +57,7 @@ process.on('exit', () => {
 });
 
 export async function executor(gpu: GPU | GPUDevice, m: Pick<Model, 'graph' | 'shards'>, options: Partial<ExecutorOptions> = {}): Promise<WebGpuExecutor> {
-  const made = await WebGpuExecutor.create(gpu, m.graph, { pages: 16, maxRows: 64, maxLogitRows: 64, ...options });
+  const made = await WebGpuExecutor.create(gpu, m.graph, { pages: 16, maxRows: 64, maxLogitRows: 64, patience: kNoHurry, ...options });
   for (const [i, bytes] of m.shards.entries()) made.uploadShard(i, bytes);
   await made.ready();
   return made;

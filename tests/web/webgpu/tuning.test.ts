@@ -160,12 +160,12 @@ const shape = {
 const models = [
   tinyModel({ ...shape, dtype: 'i8' }, 3), tinyModel({ ...shape, dtype: 'i8', group: 32, headDim: 10 }, 4), tinyModel({ ...shape, dtype: 'f16', hidden: 170 }, 5),
 ];
-const ids = [5, 300, 17];
+const ids = [5, 300];
 const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0 };
 
 async function bits(e: WebGpuExecutor): Promise<{ logits: Float32Array; tokens: Int32Array }> {
   const logits = await logitsOf(e, ids, 1, range(4));
-  return { logits, tokens: await e.decode(rowsOf([9], ids.length, range(4)), 3, greedy) };
+  return { logits, tokens: await e.decode(rowsOf([9], ids.length, range(4)), 2, greedy) };
 }
 
 test('every candidate has the bits of the usual kernels, on sizes that divide by nothing', async () => {
@@ -192,7 +192,7 @@ test('every candidate has the bits of the usual kernels, on sizes that divide by
   assert.ok(tried >= 20, String(tried));
 });
 
-const options = { pages: 4, maxRows: 1, maxLogitRows: 1, patience: 1e9 };
+const options = { pages: 4, maxRows: 1, maxLogitRows: 1 };
 
 test('tuned by a device\'s own clock, and remembered: the same bits, and nothing is measured again', async () => {
   const model = models[0]!;
