@@ -73,6 +73,11 @@ export class Native {
     return this.#zeroTerminated(this.address(name));
   }
 
+  /** Whether other threads can reach the memory. */
+  get shared(): boolean {
+    return !(this.memory.buffer instanceof ArrayBuffer);
+  }
+
   bytes(at: number, size: number): Uint8Array {
     return new Uint8Array(this.memory.buffer, at, size);
   }

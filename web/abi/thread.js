@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread of a module with shared memory: plain JavaScript, since workers start from a file. Its
-// one message {module, memory, worker, stack} tells it who it is; it answers 'ready', or {error}.
+// A helping thread: plain JavaScript, since workers start from a file. The message {module, memory,
+// worker, stack} makes it a thread of a module with shared memory, for life; it answers 'ready', or
+// {error}. {id, bytes, sha256, place}: is this the SHA-256 (hex) of `bytes`? Then they are copied to
+// `place` as well. It answers {id, bytes, good} and gives `bytes` back; {id, error} where it can't tell.
 
 const node = typeof WorkerGlobalScope === 'undefined';
 const port = node ? process.getBuiltinModule('node:worker_threads').parentPort : globalThis;
@@ -20,5 +22,17 @@ async function run({ module, memory, worker, stack }) {
   if (!node) globalThis.close();
 }
 
-if (node) port.once('message', run);
-else globalThis.onmessage = (event) => run(event.data);
+async function check({ id, bytes, sha256, place }) {
+  try {
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+    const good = Array.from(digest, (b) => b.toString(16).padStart(2, '0')).join('') === sha256;
+    if (good) place?.set(bytes);
+    port.postMessage({ id, bytes, good }, [bytes.buffer]);
+  } catch (error) {
+    port.postMessage({ id, error: String(error) });
+  }
+}
+
+const hear = (message) => (message.module ? run(message) : check(message));
+if (node) port.on('message', hear);
+else globalThis.onmessage = (event) => hear(event.data);

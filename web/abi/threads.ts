@@ -8,15 +8,16 @@ import type { Native } from './native.ts';
 const STACK_BYTES = 512 * 1024; // kernels keep little there
 const PATIENCE_MS = 15000;
 
-interface AnyWorker {
-  postMessage(message: unknown): void;
+export interface AnyWorker {
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void;
   terminate(): unknown;
   unref?(): void;
 }
 
 type OnMessage = (message: unknown) => void;
 
-function startWorker(url: URL | undefined, onMessage: OnMessage): AnyWorker {
+/** A worker of thread.js; `onMessage` is told {error} when it can't run. */
+export function startWorker(url: URL | undefined, onMessage: OnMessage): AnyWorker {
   if (inNode()) {
     const { Worker: NodeWorker } = process.getBuiltinModule('node:worker_threads');
     const worker = new NodeWorker(url ?? new URL('./thread.js', import.meta.url));
@@ -61,7 +62,7 @@ export class Threads {
       const stack = native.alloc(STACK_BYTES) + STACK_BYTES;
       started.push(ready((onMessage) => {
         const each = startWorker(url, onMessage);
-        each.postMessage({ module, memory: native.memory, worker, stack });
+        each.postMessage({ module, memory: native.memory, worker, stack }, []);
         this.#workers.push(each);
       }));
     }

@@ -22,10 +22,28 @@ function subtle(file: string): SubtleCrypto {
     'open the page there');
 }
 
-/** 64 lower-case hex digits. Runs off this thread; several calls run side by side. */
+/** 64 lower-case hex digits. Some browsers hash on the calling thread, so a page may stand still. */
 export async function sha256(bytes: Bytes, file = 'sha256'): Promise<string> {
   return hex(new Uint8Array(await subtle(file).digest('SHA-256', bytes)));
 }
+
+/** Who checks hashes, here or on other threads. */
+export interface Hasher {
+  /**
+   * Whether `bytes` have this SHA-256; if so they are in `place` too, where there is one. `bytes` may be
+   * taken away meanwhile and come back over another buffer: those returned are to be used.
+   */
+  check(bytes: Bytes, sha256: string, place?: Uint8Array): Promise<{ bytes: Bytes; good: boolean }>;
+}
+
+/** On this thread. */
+export const hashHere: Hasher = {
+  async check(bytes, expected, place) {
+    const good = (await sha256(bytes)) === expected;
+    if (good) place?.set(bytes);
+    return { bytes, good };
+  },
+};
 
 export function sha256OfText(text: string): Promise<string> {
   return sha256(new TextEncoder().encode(text));

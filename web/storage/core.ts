@@ -2,7 +2,7 @@
 // What ShardStore and StoredModel share: reading with a check, room, and who uses what.
 
 import type { Backend } from './backend.ts';
-import { sha256, type Bytes } from './bytes.ts';
+import { hashHere, type Bytes, type Hasher } from './bytes.ts';
 import { StorageError, aborted, isQuotaError, textOf } from './errors.ts';
 import type { Transport } from './http.ts';
 import type { Locks } from './locks.ts';
@@ -49,6 +49,12 @@ export interface CoreOptions {
   transport: Transport;
 }
 
+export interface ReadOptions {
+  verify?: CoreOptions['verify'];
+  hasher?: Hasher | undefined;
+  place?: Uint8Array | undefined;
+}
+
 export class StoreCore {
   readonly backend: Backend;
   readonly locks: Locks;
@@ -67,20 +73,30 @@ export class StoreCore {
     this.options.onNotice({ kind, file, message });
   }
 
-  /** Fills `into` from the store. Wrong bytes are removed, whatever made them so. */
+  /**
+   * Fills `into` from the store, and `place` with what is good. Wrong bytes are removed, whatever made
+   * them so. The bytes returned are `into` or what the hasher has made of it.
+   */
   async readVerified(
-    entry: FileEntry, into: Bytes, verify = this.options.verify,
-  ): Promise<'good' | 'missing' | 'bad'> {
+    entry: FileEntry, into: Bytes, { verify = this.options.verify, hasher = hashHere, place }: ReadOptions = {},
+  ): Promise<{ found: 'good' | 'missing' | 'bad'; bytes: Bytes }> {
+    let bytes = into;
     const size = await this.backend.size(entry.sha256);
-    if (size < 0) return 'missing';
+    if (size < 0) return { found: 'missing', bytes };
     if (size === entry.bytes) {
-      if (!(await this.backend.read(entry.sha256, 0, into))) return 'missing';
-      if (verify === 'once' || (await sha256(into, entry.file)) === entry.sha256) return 'good';
+      if (!(await this.backend.read(entry.sha256, 0, bytes))) return { found: 'missing', bytes };
+      if (verify === 'once') {
+        place?.set(bytes);
+        return { found: 'good', bytes };
+      }
+      const checked = await hasher.check(bytes, entry.sha256, place);
+      if (checked.good) return { found: 'good', bytes: checked.bytes };
+      bytes = checked.bytes;
     }
     await this.backend.remove(entry.sha256);
     this.notice('repaired', entry.file,
       `the stored copy was damaged (${size} bytes); it was removed and is fetched again`);
-    return 'bad';
+    return { found: 'bad', bytes };
   }
 
   /** Marks a model as in use by this tab until the returned function is called. */

@@ -9,6 +9,8 @@ export { StoredModel } from './model.ts';
 export type { LoadedShard, ShardsOptions, Verdict } from './model.ts';
 export { StorageError, isKind } from './errors.ts';
 export type { StorageErrorData, StorageErrorKind } from './errors.ts';
+export { hashHere } from './bytes.ts';
+export type { Bytes, Hasher } from './bytes.ts';
 export type { FileEntry, ManifestTable, ShardEntry } from './manifest.ts';
 export type { FileProgress, LoadState, OnProgress, Progress } from './progress.ts';
 export type { SignatureFacts } from './trust.ts';

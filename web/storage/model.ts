@@ -2,7 +2,7 @@
 // One version of a model: its files, from the store or the network, verified before anybody sees
 // a byte.
 
-import type { Bytes } from './bytes.ts';
+import type { Bytes, Hasher } from './bytes.ts';
 import { download } from './download.ts';
 import { StorageError, throwIfAborted } from './errors.ts';
 import { Gate } from './gate.ts';
@@ -11,10 +11,13 @@ import { allFiles, type FileEntry, type ManifestTable, type ShardEntry } from '.
 import { BufferPool, inOrder } from './pipeline.ts';
 import { Meter, type OnProgress } from './progress.ts';
 import { distinct } from './records.ts';
-import type { StoreCore } from './core.ts';
+import type { ReadOptions, StoreCore } from './core.ts';
 import type { SignatureFacts } from './trust.ts';
 
-/** A verified shard. `bytes` is valid until the next one is asked for, unless transferred away. */
+/**
+ * A verified shard. `bytes` is valid until the next one is asked for, unless transferred away; they are
+ * in its place too, where it has one.
+ */
 export interface LoadedShard {
   index: number;
   file: string;
@@ -28,6 +31,10 @@ export interface ShardsOptions {
   indices?: readonly number[];
   /** At most so many in memory at once, the one handed out included; default the store's. */
   parallel?: number;
+  /** Hashes what is stored; default: this thread. */
+  hasher?: Hasher;
+  /** Memory of its size where shard `index` is to be written once it is verified, if anywhere. */
+  place?: (index: number) => Uint8Array | undefined;
 }
 
 /** What verify() or repair() found, by file name. */
@@ -90,7 +97,7 @@ export class StoredModel {
     const leave = await this.core.use(this.sha256, signal);
     try {
       if (!options.indices) await this.keepSideFiles(signal);
-      yield* this.load(shards, signal, onProgress, options.parallel ?? this.core.options.parallel);
+      yield* this.load(shards, signal, onProgress, options);
     } finally {
       leave();
     }
@@ -136,9 +143,9 @@ export class StoredModel {
     const check = async (entry: FileEntry): Promise<void> => {
       throwIfAborted(signal, entry.file);
       const buffer = pool.take(entry.bytes);
-      const found = await this.core.readVerified(entry, buffer, 'always');
-      pool.give(buffer);
-      verdict[found === 'good' ? 'good' : found].push(entry.file);
+      const { found, bytes } = await this.core.readVerified(entry, buffer, { verify: 'always' });
+      pool.give(bytes);
+      verdict[found].push(entry.file);
       meter.fromStore(entry.file, entry.bytes);
       meter.fileDone(entry.file);
     };
@@ -197,14 +204,16 @@ export class StoredModel {
 
   private async *load(
     shards: readonly ShardEntry[], signal: AbortSignal | undefined,
-    onProgress: OnProgress | undefined, parallel: number,
+    onProgress: OnProgress | undefined, options: ShardsOptions,
   ): AsyncGenerator<LoadedShard, void, void> {
+    const { parallel = this.core.options.parallel, hasher } = options;
     const meter = new Meter(onProgress, shards);
     const pool = new BufferPool();
     const one = async (shard: ShardEntry, stop: AbortSignal): Promise<LoadedShard> => {
-      const bytes = pool.take(shard.bytes);
-      const from = await this.bring(shard, bytes, both(signal, stop), meter);
-      return { index: shard.index, file: shard.file, bytes, from };
+      const buffer = pool.take(shard.bytes);
+      const place = options.place?.(shard.index);
+      const brought = await this.bring(shard, buffer, both(signal, stop), meter, { hasher, place });
+      return { index: shard.index, file: shard.file, ...brought };
     };
     try {
       yield* inOrder(shards, parallel, one, ({ bytes }) => pool.give(bytes));
@@ -220,8 +229,7 @@ export class StoredModel {
     const meter = new Meter(onProgress, files);
     const pool = new BufferPool();
     const one = async (file: FileEntry, stop: AbortSignal): Promise<Bytes> => {
-      const bytes = pool.take(file.bytes);
-      await this.bring(file, bytes, both(signal, stop), meter);
+      const { bytes } = await this.bring(file, pool.take(file.bytes), both(signal, stop), meter);
       if (await this.core.records.isWhole(file)) return bytes;
       throw new StorageError('quota', file.file,
         'could not be stored: there is no room; remove other models or run without storing');
@@ -232,18 +240,21 @@ export class StoredModel {
   }
 
   private async single(entry: FileEntry, signal: AbortSignal | undefined): Promise<Bytes> {
-    const bytes = new Uint8Array(entry.bytes);
-    await this.bring(entry, bytes, signal, new Meter(undefined, [entry]));
-    return bytes;
+    const buffer = new Uint8Array(entry.bytes);
+    return (await this.bring(entry, buffer, signal, new Meter(undefined, [entry]))).bytes;
   }
 
   // Fills `into` with verified bytes, from the store if they are there.
   private async bring(
     entry: FileEntry, into: Bytes, signal: AbortSignal | undefined, meter: Meter,
-  ): Promise<'store' | 'network'> {
+    options: ReadOptions = {},
+  ): Promise<{ bytes: Bytes; from: 'store' | 'network' }> {
     throwIfAborted(signal, entry.file);
+    let bytes = into;
     const fromStore = async (): Promise<boolean> => {
-      if ((await this.core.readVerified(entry, into)) !== 'good') return false;
+      const read = await this.core.readVerified(entry, bytes, options);
+      bytes = read.bytes;
+      if (read.found !== 'good') return false;
       meter.fromStore(entry.file, entry.bytes);
       return true;
     };
@@ -252,12 +263,13 @@ export class StoredModel {
       // Under the lock the file may be there after all: another tab has fetched it meanwhile.
       await this.core.locks.hold(`file:${entry.sha256}`, async () => {
         if (await fromStore()) return;
-        await this.fetch(entry, into, signal, meter);
+        await this.fetch(entry, bytes, signal, meter);
+        options.place?.set(bytes);
         from = 'network';
       }, signal);
     }
     meter.fileDone(entry.file);
-    return from;
+    return { bytes, from };
   }
 
   private async fetch(

@@ -16,7 +16,7 @@ run() {
 
 if [ "${1:-}" != browser ]; then
   "$SOURCE/web/node_modules/.bin/tsc" --noEmit -p "$SOURCE/web/tsconfig.json"
-  run shapes.test.ts daemon.test.ts rpc.test.ts
+  run shapes.test.ts daemon.test.ts rpc.test.ts hash_threads.test.ts
   exit
 fi
 modules=${LAMINA_MODULES:-$SOURCE/build/wasm}

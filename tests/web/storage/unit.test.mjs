@@ -3,9 +3,11 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { before, describe, test } from 'node:test';
+import { putBlob } from '../../../web/storage/backend.ts';
 import { IdbBackend } from '../../../web/storage/backend_idb.ts';
 import { MemoryBackend } from '../../../web/storage/backend_memory.ts';
 import { parseBase64, sha256 } from '../../../web/storage/bytes.ts';
+import { StoreCore } from '../../../web/storage/core.ts';
 import { download } from '../../../web/storage/download.ts';
 import { Gate } from '../../../web/storage/gate.ts';
 import { parseContentRange, strongEtag, transportDefaults } from '../../../web/storage/http.ts';
@@ -20,6 +22,47 @@ import { makeModel, seededBytes, sha256 as hashOf } from '../support/faulty_serv
 
 const bytesOf = (count, seed) => new Uint8Array(seededBytes(count, seed));
 const mib = 2 ** 20;
+
+describe('what is stored', () => {
+  const entry = (bytes) => ({ file: 'f', bytes: bytes.length, sha256: hashOf(bytes) });
+  const coreWith = async (bytes, stored = bytes) => {
+    const backend = new MemoryBackend(mib);
+    await putBlob(backend, hashOf(bytes), stored);
+    const notices = [];
+    const options = { verify: 'always', onNotice: ({ kind }) => notices.push(kind) };
+    return { core: new StoreCore(backend, new Locks(), null, options), backend, notices };
+  };
+
+  test('is in its place when it is good', async () => {
+    const bytes = bytesOf(1000, 1);
+    const { core, notices } = await coreWith(bytes);
+    for (const verify of ['always', 'once']) {
+      const place = new Uint8Array(1000);
+      const read = await core.readVerified(entry(bytes), new Uint8Array(1000), { place, verify });
+      assert.deepEqual([read.found, read.bytes, place], ['good', bytes, bytes]);
+    }
+    assert.deepEqual(notices, []);
+  });
+
+  test('is removed when it is wrong, and nowhere', async () => {
+    const bytes = bytesOf(1000, 1);
+    const { core, backend, notices } = await coreWith(bytes, bytesOf(1000, 2));
+    const place = new Uint8Array(1000);
+    const read = await core.readVerified(entry(bytes), new Uint8Array(1000), { place });
+    assert.deepEqual([read.found, place], ['bad', new Uint8Array(1000)]);
+    assert.equal(await backend.size(hashOf(bytes)), -1);
+    assert.deepEqual(notices, ['repaired']);
+  });
+
+  test('may be given back over another buffer', async () => {
+    const bytes = bytesOf(1000, 1);
+    const { core } = await coreWith(bytes);
+    const hasher = { check: async (b) => ({ bytes: structuredClone(b, { transfer: [b.buffer] }), good: true }) };
+    const into = new Uint8Array(1000);
+    const read = await core.readVerified(entry(bytes), into, { hasher });
+    assert.deepEqual([into.length, read.bytes], [0, bytes]);
+  });
+});
 
 describe('manifest', () => {
   const good = () => JSON.parse(makeModel().get('manifest.json').toString());

@@ -3,8 +3,10 @@
 // tokens, sampler and text, is the module's either way.
 
 import type { Engine as AbiEngine, Model, Session, TokenEvent } from '../../abi/module.ts';
-import type { OnProgress, StoredModel } from '../../storage/index.ts';
+import type { LoadedShard, OnProgress, ShardsOptions, StoredModel } from '../../storage/index.ts';
 import type { MemoryUse, OpTime } from '../types.ts';
+import { threadFile } from './assets.ts';
+import { HashThreads } from './hash_threads.ts';
 
 /** What runners are made of. */
 export interface RunnerParts {
@@ -15,6 +17,20 @@ export interface RunnerParts {
   memoryBudget: number | undefined;
   onLoaded: OnProgress;
   signal: AbortSignal | undefined;
+}
+
+const HASH_THREADS = 2; // of the shards in memory; another is read meanwhile
+
+/** The model's shards as they come, hashed beside this thread. */
+export async function* loadShards(
+  parts: RunnerParts, options: ShardsOptions = {},
+): AsyncGenerator<LoadedShard, void, void> {
+  const hasher = new HashThreads(HASH_THREADS, threadFile());
+  try {
+    yield* parts.stored.shards(parts.signal, parts.onLoaded, { ...options, hasher });
+  } finally {
+    hasher.stop();
+  }
 }
 
 export interface Runner {

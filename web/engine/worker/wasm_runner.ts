@@ -2,7 +2,7 @@
 
 import type { CpuEngine, Session, TokenEvent } from '../../abi/module.ts';
 import type { MemoryUse } from '../types.ts';
-import type { Runner, RunnerParts } from './runner.ts';
+import { loadShards, type Runner, type RunnerParts } from './runner.ts';
 
 /** The CPU engine, whose weights and steps are in the module. */
 export class WasmRunner implements Runner {
@@ -22,12 +22,14 @@ export class WasmRunner implements Runner {
 
   /** Loads the shards into the module but for those `inModule`, which has them all then. */
   static async create(parts: RunnerParts, inModule: Set<number>): Promise<WasmRunner> {
-    const { model, stored, signal } = parts;
+    const { model, stored } = parts;
     const indices = stored.manifest.order.filter((index) => !inModule.has(index));
     const some = inModule.size > 0 ? { indices } : {};
-    const shards = indices.length > 0 ? stored.shards(signal, parts.onLoaded, some) : [];
+    // What other threads can write to is written by those that have checked the hash.
+    const place = (index: number) => (model.native.shared ? model.shardInto(index) : undefined);
+    const shards = indices.length > 0 ? loadShards(parts, { ...some, place }) : [];
     for await (const { index, bytes } of shards) {
-      model.shardInto(index).set(bytes);
+      if (!model.native.shared) model.shardInto(index).set(bytes);
       model.shardDone(index);
       inModule.add(index);
     }

@@ -3,7 +3,7 @@
 import type { Batch, RemoteEngine, Session, TokenEvent } from '../../abi/module.ts';
 import { browserTuningStore, WebGpuExecutor } from '../../webgpu/executor.ts';
 import type { MemoryUse, OpTime } from '../types.ts';
-import { firstPositions, type Runner, type RunnerParts } from './runner.ts';
+import { firstPositions, loadShards, type Runner, type RunnerParts } from './runner.ts';
 
 /** Rows of a prompt's step, at most; a processor that plays GPU takes fewer, so that one can be interrupted. */
 export const GPU_ROWS = 512;
@@ -30,7 +30,7 @@ export class WebGpuRunner implements Runner {
 
   /** `hardwareOnly`: not on a processor that plays GPU. Errors: `unsupported` (no such adapter), `resource_exhausted`, `out_of_memory`, `device`. */
   static async create(parts: RunnerParts, options = { hardwareOnly: false }): Promise<WebGpuRunner> {
-    const { model, stored, signal } = parts;
+    const { model } = parts;
     const engine = model.createRemote({ context: parts.contextSize, maxRows: GPU_ROWS });
     let executor: WebGpuExecutor | undefined;
     try {
@@ -43,8 +43,7 @@ export class WebGpuRunner implements Runner {
       });
       // Beside the download, tested once for an adapter, then tuned; what a wrong one has downloaded serves the CPU.
       const tested = testedAndTuned(executor);
-      const shards = stored.shards(signal, parts.onLoaded);
-      for await (const { index, bytes } of shards) executor.uploadShard(index, bytes);
+      for await (const { index, bytes } of loadShards(parts)) executor.uploadShard(index, bytes);
       await tested;
       await executor.ready();
       return new WebGpuRunner(engine, executor);
