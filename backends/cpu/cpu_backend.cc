@@ -57,6 +57,17 @@ class Backend final : public CpuBackend {
     return {};
   }
 
+  Result<void> submit_layers(const Batch& batch, int32_t begin, int32_t end,
+                             std::span<float> hidden) override {
+    LAMINA_CHECK(step_ != nullptr);
+    const ModelConfig& c = graph_.config;
+    LAMINA_CHECK(0 <= begin && begin < end && end <= c.n_layers + 1);
+    LAMINA_CHECK(hidden.size() == batch.rows.size() * static_cast<size_t>(c.hidden_size));
+    LAMINA_TRY(validate_batch(batch, c, n_pages_, max_rows_, max_logit_rows_));
+    step_->run_layers(batch, begin, end, hidden);
+    return {};
+  }
+
   Result<StepOutput> read() override {
     LAMINA_CHECK(step_ != nullptr);
     return StepOutput{step_->logits()};

@@ -19,6 +19,14 @@ struct CpuOptions {
 
 class CpuBackend : public Backend {
  public:
+  // A part of a step, for weights that arrive meanwhile: layers [begin, end) over the batch, the first
+  // one with the embedding before it; layer n_layers is what follows the last, so that a part that ends
+  // with it gives logits to read(). `hidden`, [rows][hidden_size], is the residual stream between parts:
+  // read unless `begin` is 0, written. The parts of a batch give the bits of submit(). REQUIRES: weights
+  // of these layers that are there, and 0 <= begin < end <= n_layers + 1.
+  virtual Result<void> submit_layers(const Batch& batch, int32_t begin, int32_t end,
+                                     std::span<float> hidden) = 0;
+
   // Times each kind of op of later steps; turning it on again clears it.
   virtual void set_profile(bool on) = 0;
   virtual const cpu::Profile& profile() const = 0;

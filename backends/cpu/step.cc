@@ -133,6 +133,26 @@ void Step::load(const Batch& batch) {
 
 void Step::run(const Batch& batch) {
   load(batch);
+  run_ops(*parts_.plan);
+}
+
+void Step::run_layers(const Batch& batch, int32_t begin, int32_t end, std::span<float> hidden) {
+  load(batch);
+  const auto layer_of = [&](const PlannedOp& op) {
+    if (op.kind == OpKind::kEmbed) return 0;
+    return op.layer >= 0 ? op.layer : config_.n_layers;
+  };
+  const std::vector<PlannedOp>& plan = *parts_.plan;
+  const auto first = std::ranges::lower_bound(plan, begin, {}, layer_of);
+  const auto last = std::ranges::lower_bound(first, plan.end(), end, {}, layer_of);
+  float* rows = row(Buffer::kHidden, 0);
+  if (begin > 0) std::ranges::copy(hidden, rows);
+  run_ops({first, last});
+  std::copy_n(rows, hidden.size(), hidden.data());
+}
+
+void Step::run_ops(std::span<const PlannedOp> ops) {
+  ops_ = ops;
   cursors_.reset();
   parts_.pool->run(
       [](void* step, int worker) { static_cast<Step*>(step)->work(worker); }, this);
@@ -143,7 +163,7 @@ void Step::work(int worker) {
   if (timed) profile_.start();
   fill_rope(worker);
   int32_t n = 0;
-  for (const PlannedOp& op : *parts_.plan) {
+  for (const PlannedOp& op : ops_) {
     if (rows_of(op) == 0) continue;
     op_cursors_[static_cast<size_t>(worker)] = cursors_.begin(n++, worker);
     run_op(op, worker);

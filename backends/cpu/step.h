@@ -34,6 +34,8 @@ class Step {
 
   // REQUIRES: a batch that validate_batch accepts.
   void run(const Batch& batch);
+  // See CpuBackend::submit_layers.
+  void run_layers(const Batch& batch, int32_t begin, int32_t end, std::span<float> hidden);
 
   std::span<const float> logits() const;  // of the last run
   uint64_t bytes() const;                 // of buffers and scratch
@@ -73,6 +75,7 @@ class Step {
   Scratch scratch(int worker) const;
 
   void load(const Batch& batch);
+  void run_ops(std::span<const PlannedOp> ops);
   void work(int worker);
   void run_op(const PlannedOp& op, int worker);
   // Items 0 .. n - 1 of the op that the worker is at, once per op.
@@ -109,6 +112,7 @@ class Step {
   const float* input_row(const PlannedOp& op, int32_t r) const;
 
   const Parts parts_;
+  std::span<const PlannedOp> ops_;  // of the run
   const KernelTable& k_;
   const ModelConfig& config_;
   const int32_t max_rows_;

@@ -86,6 +86,37 @@ TEST_F(CpuBackendTest, SameBitsForAnyNumberOfThreads) {
   }
 }
 
+// Two chunks of a prompt, each layer over both before the next one.
+TEST_F(CpuBackendTest, LayerByLayerIsTheSameBits) {
+  const std::vector<std::vector<int32_t>> tables{{0, 1, 2}};
+  const Batch first = batch({{0, 100}}, tables), second = batch({{100, 130}}, tables);
+  auto whole = backend(2), parts = backend(2);
+  const std::vector<float> want_first = step(*whole, first), want = step(*whole, second);
+  const auto hidden = static_cast<size_t>(model_->config.hidden_size);
+  std::vector<float> x1(first.rows.size() * hidden), x2(second.rows.size() * hidden);
+  const int32_t n_layers = model_->config.n_layers;
+  ASSERT_GE(n_layers, 2);
+  for (int32_t layer = 0; layer < n_layers; ++layer) {
+    ASSERT_TRUE(parts->submit_layers(first, layer, layer + 1, x1));
+    ASSERT_TRUE(parts->submit_layers(second, layer, layer + 1, x2));
+  }
+  const auto logits_of = [&](const Batch& work, std::span<float> x) {
+    EXPECT_TRUE(parts->submit_layers(work, n_layers, n_layers + 1, x));
+    const auto out = parts->read();
+    EXPECT_TRUE(out);
+    return std::vector<float>(out->logits.begin(), out->logits.end());
+  };
+  EXPECT_EQ(logits_of(first, x1), want_first);
+  EXPECT_EQ(logits_of(second, x2), want);
+  ASSERT_TRUE(parts->submit_layers(second, 0, n_layers + 1, x2));
+  const auto again = parts->read();
+  ASSERT_TRUE(again);
+  EXPECT_EQ(std::vector<float>(again->logits.begin(), again->logits.end()), want);
+  Batch bad = second;
+  bad.rows[0].token = -1;
+  EXPECT_EQ(parts->submit_layers(bad, 0, 1, x2).error().code, Code::kInvalidArgument);
+}
+
 TEST_F(CpuBackendTest, LongContextSameBitsWhenChunksAreSpread) {
   // One sequence and two kv heads on three threads: attention is split by chunks of pages.
   std::vector<int32_t> pages;
