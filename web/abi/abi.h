@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/cpu/cpu_backend.h"
 #include "core/base/json.h"
 #include "core/engine/engine.h"
 #include "core/model/chat_template.h"
@@ -32,7 +33,19 @@ struct Engine {
   Model* model;
   WeightMap weights;
   std::unique_ptr<lamina::Engine> engine;
+  CpuBackend* cpu = nullptr;  // of `engine`, unless remote
   bool remote = false;
+};
+
+// A prompt that is computed layer by layer while weights arrive.
+struct Prefill {
+  struct Chunk {
+    std::vector<Row> rows;
+    std::vector<float> hidden;  // [rows][hidden_size]
+  };
+  std::vector<Chunk> chunks;
+  int32_t layer = 0;  // the next part: this layer of this chunk
+  size_t chunk = 0;
 };
 
 struct Session {
@@ -46,7 +59,13 @@ struct Session {
   // may bring their KV; not after a slide, since how far its sinks are turned is not known.
   int32_t saved_positions = 0;
   bool saved_slid = false;
+  std::optional<Prefill> prefill = {};
 };
+
+// Forgets a prefill that has begun, if any: nothing of it is in the cache.
+void abandon(Session& session);
+// kInvalidArgument while shards are missing of an engine that computes here.
+Result<void> has_weights(const Engine& engine);
 
 // What an answer's options say.
 struct Answer {

@@ -35,7 +35,7 @@ class RemoteBackend final : public Backend {
 };
 
 // Shapes without values.
-WeightMap shapes(const Manifest& manifest) {
+Result<WeightMap> shapes(const Manifest& manifest) {
   WeightMap weights;
   for (const TensorEntry& t : manifest.tensors) {
     weights.insert_or_assign(t.name, WeightView{t.shape, nullptr, nullptr});
@@ -47,20 +47,17 @@ Result<Engine*> create(Model* model, std::string_view text, bool remote) {
   LAMINA_ASSIGN(const auto document, parse_options(text, "options"));
   LAMINA_ASSIGN(const EngineOptions options,
                 engine_options(document->root(), model->manifest.config));
-  if (!remote && !model->shards.complete()) {
-    return make_error(Code::kInvalidArgument, "%s: %zu of %zu shards are missing",
-                      model->manifest.name.c_str(), model->shards.missing(),
-                      model->manifest.shards.size());
-  }
   auto engine = std::make_unique<Engine>();
   engine->model = model;
   engine->remote = remote;
-  engine->weights = remote ? shapes(model->manifest) : model->shards.weights();
+  LAMINA_ASSIGN(engine->weights, remote ? shapes(model->manifest) : model->shards.weights());
   std::unique_ptr<Backend> backend = make_remote_backend();
   if (!remote) {
     const auto threads = document->root().get_int_or("threads", 0, 0, cpu::kMaxThreads);
     if (!threads) return Error{Code::kInvalidArgument, threads.error().message};
-    LAMINA_ASSIGN(backend, make_cpu_backend({static_cast<int>(*threads), {}}));
+    LAMINA_ASSIGN(auto cpu, make_cpu_backend({static_cast<int>(*threads), {}}));
+    engine->cpu = cpu.get();
+    backend = std::move(cpu);
   }
   LAMINA_ASSIGN(engine->engine, lamina::Engine::create(std::move(backend), model->manifest.config,
                                                        engine->weights, options));
@@ -81,6 +78,7 @@ std::string describe(const Engine& e) {
 }
 
 Result<void> forward(Engine& e, std::span<const int32_t> ids) {
+  LAMINA_TRY(has_weights(e));
   std::vector<float>& out = results().floats;
   out.clear();
   for (int32_t id : ids) {
@@ -101,6 +99,14 @@ int32_t index_of(const lamina::Session& session, std::span<Session* const> sessi
 }
 
 }  // namespace
+
+Result<void> has_weights(const Engine& e) {
+  const ShardStore& shards = e.model->shards;
+  if (e.remote || shards.complete()) return {};
+  return make_error(Code::kInvalidArgument, "%s: %zu of %zu shards are missing",
+                    e.model->manifest.name.c_str(), shards.missing(),
+                    e.model->manifest.shards.size());
+}
 
 std::unique_ptr<Backend> make_remote_backend() { return std::make_unique<RemoteBackend>(); }
 
@@ -130,9 +136,12 @@ int32_t lamina_engine_forward(LaminaEngine* engine, const int32_t* ids, uint32_t
 int32_t lamina_engine_step(LaminaEngine* engine, LaminaSession* const* sessions, uint32_t n,
                            int32_t prompt_rows) {
   clear_events();
+  const auto whole = has_weights(*engine);
+  if (!whole) return fail(whole.error(), -1);
   const std::span<Session* const> all(sessions, n);
   std::vector<lamina::Session*> inner;
   for (Session* s : all) {
+    abandon(*s);
     inner.push_back(&s->session);
   }
   const auto worked = engine->engine->step(

@@ -101,7 +101,8 @@ int32_t LAMINA_EXPORT(lamina_model_detokenize)(LaminaModel* model, const int32_t
 int32_t LAMINA_EXPORT(lamina_model_chat)(LaminaModel* model, const char* chat, uint32_t bytes);
 
 // --- Engines. Options: {context, threads, kvDtype, sequences, maxRows, maxLogitRows,
-// cachePositions}. A CPU engine wants all shards; a remote one computes nothing itself.
+// cachePositions}. A CPU engine steps when all shards are done, and until then computes prompts by
+// lamina_session_advance; a remote one computes nothing itself.
 LaminaEngine* LAMINA_EXPORT(lamina_engine_cpu)(LaminaModel* model, const char* options,
                                                uint32_t bytes);
 LaminaEngine* LAMINA_EXPORT(lamina_engine_remote)(LaminaModel* model, const char* options,
@@ -113,6 +114,10 @@ int32_t LAMINA_EXPORT(lamina_engine_forward)(LaminaEngine* engine, const int32_t
 // One step for all; events in lamina_events. -1: error, 0: nothing to do, 1: done. CPU only.
 int32_t LAMINA_EXPORT(lamina_engine_step)(LaminaEngine* engine, LaminaSession* const* sessions,
                                           uint32_t n, int32_t prompt_rows);
+// A session's prompt in parts, while shards arrive: a layer of some of its rows. -1: error, 0: the
+// next layer's shards are missing, 1: computed, 2: and it was the last, with its event in lamina_events.
+// Whatever else is asked of the session before that forgets the parts. CPU only.
+int32_t LAMINA_EXPORT(lamina_session_advance)(LaminaSession* session);
 // The next rows of all, into lamina_batch. -1: error, 0: nothing to do, 1: rows.
 int32_t LAMINA_EXPORT(lamina_engine_next)(LaminaEngine* engine, LaminaSession* const* sessions,
                                           uint32_t n, int32_t max_rows);

@@ -63,7 +63,10 @@ export class Model {
     this.native.must('lamina_model_shard_done', this.address, index);
   }
 
-  /** Computes in the module. REQUIRES: all shards are done. */
+  /**
+   * Computes in the module, whose memory for all shards is taken now. Steps want all shards done, and
+   * throw `invalid_argument` before; Session.advance() does not.
+   */
   createEngine(options: EngineOptions = {}): CpuEngine {
     return new Engine(this, this.#withText('lamina_engine_cpu', JSON.stringify(options)), false);
   }

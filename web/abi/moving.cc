@@ -98,6 +98,7 @@ void copy_page(std::span<const uint16_t> from, const ModelConfig& c, int32_t n, 
 }
 
 Result<int32_t> move(Session& s, Engine& to, std::span<const uint16_t> kv, int32_t positions) {
+  abandon(s);
   const bool empty = s.session.n_cached() == 0;
   if (empty && s.saved_slid) {
     kv = {};
@@ -131,6 +132,7 @@ Result<int32_t> move(Session& s, Engine& to, std::span<const uint16_t> kv, int32
 using namespace lamina::abi;
 
 int32_t lamina_session_export_kv(LaminaSession* session) {
+  abandon(*session);
   const auto done = export_kv(*session);
   return done ? 1 : fail(done.error(), 0);
 }

@@ -65,6 +65,7 @@ Result<int32_t> next(Engine& e, std::span<Session* const> sessions, int32_t max_
   const EngineOptions& o = e.engine->options();
   int32_t rows = std::min(max_rows, o.max_rows), logits = o.max_logit_rows;
   for (size_t i = 0; i < sessions.size() && rows > 0 && logits > 0; ++i) {
+    abandon(*sessions[i]);
     lamina::Session& s = sessions[i]->session;
     Result<int32_t> taken = s.next(a.batch, rows);
     if (taken && *taken == 0) {
@@ -89,6 +90,7 @@ Result<Session*> open(Engine* engine, AtLimit at_limit) {
 
 // The session's whole pages stay known to its engine, for as long as nobody needs the room.
 void keep_prefix(Session& s) {
+  abandon(s);
   const lamina::Session& session = s.session;
   const auto whole = static_cast<size_t>(session.n_cached() / kPageSize);
   if (whole == 0 || session.n_evicted() > 0) return;
@@ -105,8 +107,8 @@ size_t own_beginning(const lamina::Session& s, std::span<const int32_t> ids) {
 
 // set_prompt() that begins with the engine's pages where they reach further than the session's.
 Result<void> set_prompt(Session& s, std::span<const int32_t> ids, const AnswerOptions& answer) {
-  if (ids.empty()) return s.session.set_prompt(ids, answer);
   keep_prefix(s);
+  if (ids.empty()) return s.session.set_prompt(ids, answer);
   const std::span<const int32_t> known =
       s.engine->engine->prefix_cache().find(ids.first(ids.size() - 1));
   const bool fits = ids.size() <= static_cast<size_t>(s.engine->engine->options().context);
@@ -205,6 +207,7 @@ int32_t lamina_session_pages(LaminaSession* session) {
 
 int32_t lamina_session_cancel(LaminaSession* session) {
   clear_events();
+  abandon(*session);
   add_event(0, *session, session->session.cancel());
   return 1;
 }
@@ -225,7 +228,10 @@ int32_t lamina_session_accept_tokens(LaminaSession* session, const int32_t* toke
   return done ? 1 : fail(done.error(), 0);
 }
 
-void lamina_session_undo(LaminaSession* session) { session->session.undo_next(); }
+void lamina_session_undo(LaminaSession* session) {
+  abandon(*session);
+  session->session.undo_next();
+}
 
 int32_t lamina_session_look_ahead(LaminaSession* session, int32_t most) {
   BatchArrays& a = arrays();

@@ -125,6 +125,16 @@ export class Session {
     return this.engine.step([this]).map((e) => e.event);
   }
 
+  /**
+   * CPU, while shards arrive: computes a layer of some of the prompt's rows. Gives the first token once
+   * that was the last part, no events before, and null where the next layer's shards are missing.
+   * undo(), or any other step, forgets the parts.
+   */
+  advance(): TokenEvent[] | null {
+    const done = this.#native.count('lamina_session_advance', this.address);
+    return done === 0 ? null : readEvents(this.#native).map((e) => e.event);
+  }
+
   /** Ends the answer; gives text that was held back. */
   cancel(): TokenEvent {
     this.#native.must('lamina_session_cancel', this.address);

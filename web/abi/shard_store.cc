@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "web/abi/shard_store.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -38,6 +39,32 @@ ShardStore::ShardStore(const Manifest* manifest)
     if (t.parts.size() == 1) continue;
     for (const TensorPart& p : t.parts) shards_[p.shard].has_parts = true;
   }
+  layer_shards_.resize(static_cast<size_t>(manifest->config.n_layers));
+  for (const NamedShape& named : model_tensors(manifest->config, DType::kF32, 0)) {
+    const TensorEntry* t = manifest->find(named.name);
+    const bool first = named.name == "token_embedding";
+    if (!t || (named.layer < 0 && !first)) continue;
+    auto& shards = layer_shards_[first ? 0 : static_cast<size_t>(named.layer)];
+    for (const TensorPart& p : t->parts) shards.push_back(p.shard);
+  }
+}
+
+Result<void> ShardStore::allocate_shard(size_t index) {
+  Shard& shard = shards_[index];
+  if (!shard.memory) shard.memory = allocate(manifest_->shards[index].bytes);
+  if (shard.memory) return {};
+  return make_error(Code::kOutOfMemory,
+                    "%s: its %llu bytes do not fit into the module's memory; take a smaller "
+                    "model, or the WebGPU engine",
+                    manifest_->shards[index].file.c_str(),
+                    static_cast<unsigned long long>(manifest_->shards[index].bytes));
+}
+
+Result<void> ShardStore::allocate_tensor(size_t index) {
+  const TensorEntry& t = manifest_->tensors[index];
+  if (!tensors_[index]) tensors_[index] = allocate(scales_at(t) + t.shape.scale_bytes());
+  if (tensors_[index]) return {};
+  return make_error(Code::kOutOfMemory, "%s does not fit into the module's memory", t.name.c_str());
 }
 
 Result<std::byte*> ShardStore::target(size_t index) {
@@ -49,14 +76,7 @@ Result<std::byte*> ShardStore::target(size_t index) {
   if (shard.done) {
     return make_error(Code::kInvalidArgument, "shard %zu is there already", index);
   }
-  if (!shard.memory) shard.memory = allocate(manifest_->shards[index].bytes);
-  if (!shard.memory) {
-    return make_error(Code::kOutOfMemory,
-                      "%s: its %llu bytes do not fit into the module's memory; take a smaller "
-                      "model, or the WebGPU engine",
-                      manifest_->shards[index].file.c_str(),
-                      static_cast<unsigned long long>(manifest_->shards[index].bytes));
-  }
+  LAMINA_TRY(allocate_shard(index));
   return shard.memory.get();
 }
 
@@ -82,11 +102,7 @@ Result<void> ShardStore::place_parts(size_t index) {
     const TensorEntry& t = manifest_->tensors[i];
     for (const TensorPart& p : t.parts) {
       if (p.shard != index) continue;
-      if (!tensors_[i]) tensors_[i] = allocate(scales_at(t) + t.shape.scale_bytes());
-      if (!tensors_[i]) {
-        return make_error(Code::kOutOfMemory, "%s does not fit into the module's memory",
-                          t.name.c_str());
-      }
+      LAMINA_TRY(allocate_tensor(i));
       std::byte* to = tensors_[i].get();
       const auto begin = static_cast<size_t>(p.row_begin), rows = static_cast<size_t>(p.rows);
       const size_t row = t.shape.row_bytes(), scales = t.shape.scales_per_row() * sizeof(float);
@@ -98,18 +114,30 @@ Result<void> ShardStore::place_parts(size_t index) {
   return {};
 }
 
-WeightMap ShardStore::weights() const {
-  LAMINA_CHECK(complete());
+int32_t ShardStore::ready_layers() const {
+  const auto is_there = [&](size_t shard) { return shards_[shard].done; };
+  int32_t n = 0;
+  for (const auto& shards : layer_shards_) {
+    if (!std::ranges::all_of(shards, is_there)) break;
+    ++n;
+  }
+  return n;
+}
+
+Result<WeightMap> ShardStore::weights() {
   WeightMap weights;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const TensorEntry& t = manifest_->tensors[i];
     const TensorPart& p = t.parts[0];
-    const std::byte* values = tensors_[i].get();
-    const std::byte* scales = values + scales_at(t);
-    if (!values) {
-      const std::byte* shard = shards_[p.shard].memory.get();
-      values = shard + p.offset;
-      scales = shard + p.scale_offset;
+    const std::byte *values, *scales;
+    if (shards_[p.shard].has_parts) {
+      LAMINA_TRY(allocate_tensor(i));
+      values = tensors_[i].get();
+      scales = values + scales_at(t);
+    } else {
+      LAMINA_TRY(allocate_shard(p.shard));
+      values = shards_[p.shard].memory.get() + p.offset;
+      scales = shards_[p.shard].memory.get() + p.scale_offset;
     }
     const bool i8 = t.shape.dtype == DType::kI8;
     weights.insert_or_assign(t.name, WeightView{t.shape, values, i8 ? as_scales(scales) : nullptr});

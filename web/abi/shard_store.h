@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model's shards in the module's memory. A shard of whole tensors is written where it stays; one
+// A model's shards in the module's memory, whose places are known before their bytes are there. A shard of whole tensors is written where it stays; one
 // that holds parts of a tensor is written to memory that goes when the parts are in their place.
 #pragma once
 
@@ -23,8 +23,10 @@ class ShardStore {
 
   bool complete() const { return missing_ == 0; }
   size_t missing() const { return missing_; }
-  // Views of all tensors. REQUIRES: complete().
-  WeightMap weights() const;
+  // How many of the first layers have all their tensors here, the embedding among the first one's.
+  int32_t ready_layers() const;
+  // Views of all tensors, also of those whose bytes are still to come: all memory is taken now.
+  Result<WeightMap> weights();
 
  private:
   struct Free {
@@ -37,11 +39,14 @@ class ShardStore {
     bool done = false;
   };
   static Memory allocate(uint64_t bytes);
+  Result<void> allocate_shard(size_t index);
+  Result<void> allocate_tensor(size_t index);
   Result<void> place_parts(size_t index);
 
   const Manifest* manifest_;
   std::vector<Shard> shards_;
   std::vector<Memory> tensors_;  // by tensor; null where it lies in its shard
+  std::vector<std::vector<size_t>> layer_shards_;  // of each layer, with repetitions
   size_t missing_;
 };
 

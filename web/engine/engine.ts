@@ -21,6 +21,8 @@ import type { CallOptions, EngineInfo, EngineKind, ModelPlan, Notice, OpTime } f
 export interface EngineParts {
   transport: Transport;
   plan: ModelPlan | null;
+  /** When its weights are here, where that may be later. */
+  loaded?: Promise<void> | undefined;
   /** Another transport of the same model. */
   open: (kind: EngineKind, signal?: AbortSignal) => Promise<Transport>;
   onNotice: (notice: Notice) => void;
@@ -104,6 +106,11 @@ export class Engine implements AsyncDisposable {
   readonly completions: Completions;
   /** What was planned before anything was downloaded; null for the daemon. */
   readonly plan: ModelPlan | null;
+  /**
+   * Resolves when the engine has all that it needs, at once unless it was made `early`. Rejects with what
+   * createEngine() would have thrown; then so does every call, and the engine is to be made anew.
+   */
+  readonly loaded: Promise<void>;
   private readonly parts: EngineParts;
   private transport: Transport;
   private current: EngineInfo;
@@ -118,6 +125,8 @@ export class Engine implements AsyncDisposable {
     this.transport = parts.transport;
     this.plan = parts.plan;
     this.current = info;
+    this.loaded = this.whenLoaded();
+    this.loaded.catch(() => {}); // told to whoever waits
     this.chat = { completions: new ChatCompletions(this) };
     this.completions = new Completions(this);
   }
@@ -259,6 +268,16 @@ export class Engine implements AsyncDisposable {
     });
     await this.reopening;
     return true;
+  }
+
+  private async whenLoaded(): Promise<void> {
+    if (!this.parts.loaded) return;
+    try {
+      await this.parts.loaded;
+    } catch (thrown) {
+      if (this.transport === this.parts.transport) throw thrown;
+    }
+    if (!this.disposed) await this.refreshInfo();
   }
 
   private async reopen(from: Transport): Promise<void> {

@@ -23,13 +23,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   }
   const { kind, why } = await choose(wanted, options);
   const open = (next: EngineKind, signal?: AbortSignal) =>
-    openTransport(next, { ...options, signal, onPlan: undefined });
+    openTransport(next, { ...options, signal, onPlan: undefined, early: false });
   const transport = await openTransport(kind, options);
   const plan = transport instanceof LocalTransport ? transport.plan : undefined;
   const onNotice = options.onNotice ?? (() => {});
   const info = await transport.info();
   if (why) info.reason = why;
-  return new Engine({ transport, plan: plan ?? null, open, onNotice }, info);
+  const loaded = transport instanceof LocalTransport ? transport.loaded : undefined;
+  return new Engine({ transport, plan: plan ?? null, loaded, open, onNotice }, info);
 }
 
 /**
@@ -81,6 +82,7 @@ function localSetup(kind: 'auto' | EngineKind, given: Given): LocalSetup {
     },
     assets: assets === undefined ? undefined : folder(assets),
     onPlan: given.onPlan,
+    early: given.early,
     startTimeout,
     onProgress: given.onProgress,
     onNotice: given.onNotice,

@@ -14,6 +14,8 @@ export interface LocalSetup {
   /** Absolute, with a slash at its end. */
   assets?: string | undefined;
   onPlan?: ((plan: ModelPlan) => unknown) | undefined;
+  /** open() doesn't wait for the weights. */
+  early?: boolean | undefined;
   /** Milliseconds without progress. */
   startTimeout?: number | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
@@ -27,6 +29,8 @@ export class LocalTransport implements Transport {
   kind: EngineKind = 'wasm';
   /** Of the model, made before anything was downloaded. */
   plan: ModelPlan | undefined;
+  /** When the weights are here; rejects as open() would have. */
+  loaded: Promise<void> = Promise.resolve();
   private readonly worker: Worker;
   private readonly rpc: RpcClient<WorkerHandlers>;
   private readonly setup: LocalSetup;
@@ -46,16 +50,22 @@ export class LocalTransport implements Transport {
     throwIfAborted(setup.signal);
     const patience = new Patience(setup.startTimeout, setup.signal);
     const transport = new LocalTransport(setup);
-    try {
-      await Promise.race([transport.load(patience), patience.over]);
-      return transport;
-    } catch (thrown) {
-      await transport.close();
-      throwIfAborted(setup.signal);
-      throw thrown;
-    } finally {
+    const orGivenUp = async (work: Promise<void>): Promise<void> => {
+      try {
+        await Promise.race([work, patience.over]);
+      } catch (thrown) {
+        const cancelled = new LaminaError('cancelled', 'the call was aborted');
+        throw transport.fail(setup.signal?.aborted ? cancelled : LaminaError.from(thrown));
+      }
+    };
+    await orGivenUp(transport.begin(patience)).catch((thrown) => {
       patience.close();
-    }
+      throw thrown;
+    });
+    transport.loaded = orGivenUp(transport.load(patience)).finally(() => patience.close());
+    transport.loaded.catch(() => {}); // told to whoever waits
+    await (setup.early ? Promise.race([transport.usable(), transport.loaded]) : transport.loaded);
+    return transport;
   }
 
   /** What running takes; the worker is left again. */
@@ -97,9 +107,15 @@ export class LocalTransport implements Transport {
   }
 
   async close(): Promise<void> {
+    this.fail(new LaminaError('closed', 'this engine was disposed'));
+  }
+
+  // Everything that is asked ends with it.
+  private fail(error: LaminaError): LaminaError {
     this.closed = true;
     this.worker.terminate();
-    this.rpc.end(new LaminaError('closed', 'this engine was disposed'));
+    this.rpc.end(error);
+    return error;
   }
 
   private async openModel(): Promise<ModelPlan> {
@@ -108,8 +124,8 @@ export class LocalTransport implements Transport {
     return this.rpc.call('open', { options, assets }, signal);
   }
 
-  private async load(patience: Patience): Promise<void> {
-    const { onPlan, onProgress, signal } = this.setup;
+  private async begin(patience: Patience): Promise<void> {
+    const { onPlan, onProgress } = this.setup;
     await this.watch();
     onProgress?.({ stage: 'plan', loaded: 0, total: 1, rate: 0 });
     const plan = this.plan = await this.openModel();
@@ -118,6 +134,15 @@ export class LocalTransport implements Transport {
       throw new LaminaError('cancelled', 'onPlan has refused the plan');
     }
     if (plan.downloadBytes > 0) askToKeep().catch(() => {});
+  }
+
+  private async usable(): Promise<void> {
+    await this.rpc.call('usable', null);
+    await this.info();
+  }
+
+  private async load(patience: Patience): Promise<void> {
+    const { onProgress, signal } = this.setup;
     patience.begin();
     for await (const progress of this.rpc.stream('start', null, signal)) {
       patience.begin();

@@ -173,9 +173,14 @@ export interface EngineOptions {
    * that onPlan takes does not count. Default: no limit.
    */
   startTimeout?: number;
+  /**
+   * Models in the browser: createEngine() resolves before the weights are here. Answers may be asked for at
+   * once; their prompts are computed layer by layer as shards arrive. `engine.loaded` tells the rest.
+   */
+  early?: boolean;
   onProgress?: (progress: Progress) => void;
   onNotice?: (notice: Notice) => void;
-  /** Ends createEngine(); not the engine that it made. */
+  /** Ends createEngine(), and a load that goes on after it; not the engine that it made. */
   signal?: AbortSignal;
   /** Where the .wasm files lie when the bundler moved them; default: beside this module. */
   assets?: string;

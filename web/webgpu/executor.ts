@@ -175,11 +175,34 @@ export class WebGpuExecutor {
    * Runs one step; gives the logits, [rows that wanted them, in row order][vocab]. Throws LaminaError
    * `invalid_argument`, or `device` when the device is lost.
    */
-  async step(batch: Batch): Promise<Float32Array> {
+  step(batch: Batch): Promise<Float32Array> {
+    return this.stepLayers(batch, 0, this.layers + 1);
+  }
+
+  get layers(): number {
+    return this.#graph.config.layers;
+  }
+
+  /** How many of the first layers have all their weights, the embedding among the first one's. */
+  readyLayers(): number {
+    return this.#weights.readyLayers();
+  }
+
+  /**
+   * A part of a step, while weights arrive: layers [begin, end), the embedding before the first; `layers` is what
+   * follows the last, and only a part with it gives logits. A step's parts are the same batch, one after the other,
+   * with no other step between them. Throws as step() does. REQUIRES the weights of these layers.
+   */
+  async stepLayers(batch: Batch, begin: number, end: number): Promise<Float32Array> {
     return this.#exclusive(async () => {
-      const selected = checkBatch(batch, this.#graph, this.#options);
+      const wanted = checkBatch(batch, this.#graph, this.#options);
       const rows = batch.tokens.length;
-      const list = await this.#program.dispatches({ rows, selected, choose: 'nothing' });
+      const all = await this.#program.dispatches({ rows, selected: wanted, choose: 'nothing' });
+      const list = all.filter((d) => {
+        const layer = d.label === 'embed' ? 0 : d.layer >= 0 ? d.layer : this.layers;
+        return begin <= layer && layer < end;
+      });
+      const selected = end > this.layers ? wanted : 0;
       const splits = this.#words.fill(batch, 1, this.#splits(batch, 1));
       this.#words.write(this.#device.queue, this.#buffers.head);
       const encoder = this.#device.createCommandEncoder();

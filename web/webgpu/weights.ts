@@ -110,6 +110,16 @@ export class DeviceWeights {
     this.#uploaded.add(index);
   }
 
+  /** How many of the first layers have all their shards, the embedding's among the first one's. */
+  readyLayers(): number {
+    const { ops, weights, config } = this.#graph;
+    const isHere = (index: number) =>
+      index < 0 || weights[index]!.parts.every((p) => this.#uploaded.has(p.shard));
+    const missing = ops.filter((op) => !isHere(op.weight) || !isHere(op.bias) || !isHere(op.norm))
+      .map((op) => (op.kind === 'embed' ? 0 : op.layer >= 0 ? op.layer : config.layers));
+    return Math.min(config.layers, ...missing);
+  }
+
   /** Shards still to come. */
   missing(): number[] {
     return [...this.#graph.shards.keys()].filter((i) => !this.#uploaded.has(i));

@@ -183,7 +183,14 @@ async function errors(env, module) {
   check(code(() => module.openModel(manifest.replace('"n_layers":', '"n_layers":1'), tokenizer)) === 'invalid_model',
     'too many layers');
   const model = module.openModel(manifest, tokenizer);
-  check(code(() => model.createEngine()) === 'invalid_argument', 'engine without shards');
+  const early = model.createEngine({ context: 64 });
+  const waiting = early.createSession();
+  waiting.setPrompt('Once', { temperature: 0 });
+  check(code(() => waiting.step()) === 'invalid_argument', 'a step without shards');
+  check(code(() => early.forward([1])) === 'invalid_argument', 'logits without shards');
+  check(waiting.advance() === null && waiting.cancel().finish === 'cancelled', 'a prompt without shards');
+  check(code(() => waiting.advance()) === 'invalid_argument', 'an answer that has ended');
+  early.dispose();
   check(model.graph(64).ops.length > 0 && model.plan({ context: 64 }).fitsWasm, 'graph and plan');
   check(code(() => model.shardDone(0)) === 'invalid_argument', 'a shard that did not come');
   check(code(() => model.shardInto(99)) === 'invalid_argument', 'no such shard');

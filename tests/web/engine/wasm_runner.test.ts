@@ -38,12 +38,17 @@ test('a load that broke off goes on where it was, and a later runner loads nothi
     onLoaded: () => {},
   } as unknown as RunnerParts;
   const inModule = new Set<number>();
-  await assert.rejects(WasmRunner.create(parts, inModule), { code: 'offline' });
-  const runner = await WasmRunner.create(parts, inModule);
+  const broken = new WasmRunner(parts, inModule);
+  await assert.rejects(broken.arrivals.all, { code: 'offline' });
+  broken.dispose();
+  const runner = new WasmRunner(parts, inModule);
+  await runner.arrivals.all;
   const session = runner.engine.createSession();
   session.setPrompt('Once', { temperature: 0, maxTokens: 3 });
   while (!session.finished) await runner.step(session);
   runner.dispose();
-  (await WasmRunner.create(parts, inModule)).dispose();
+  const later = new WasmRunner(parts, inModule);
+  await later.arrivals.all;
+  later.dispose();
   assert.deepEqual(asked, [all, all.slice(3)]);
 });

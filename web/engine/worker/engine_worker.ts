@@ -59,6 +59,8 @@ const handlers = {
   start: async function* (_: null, signal: AbortSignal): AsyncGenerator<Progress, void, void> {
     yield* withProgress((tell) => opened().start(tell, signal));
   },
+  /** While `start` goes on: when answers may be asked for. */
+  usable: async (_: null) => opened().usable,
   notices: (_: null) => notices,
   info: async (_: null) => opened().info(),
   opTimes: async (_: null) => opened().opTimes(),

@@ -55,6 +55,9 @@ export class LocalHost {
   private turn: Promise<void> = Promise.resolve();
   private move: { to: Runner; done: () => void; failed: (error: unknown) => void } | undefined;
   private busy = false;
+  private readonly begun = deferred();
+  private asked = deferred(); // for `move`; an answer may wait for weights
+  private stuck = false; // the weights cannot come
 
   private constructor(
     options: LocalOptions, notices: AsyncQueue<HostNotice>, module: LaminaModule,
@@ -115,27 +118,66 @@ export class LocalHost {
     };
   }
 
-  /** Makes the runner that was asked for, or says why another one. */
+  /** Makes the runner that was asked for, or says why another one; resolves when its weights are here. */
   async start(onProgress: (progress: Progress) => void, signal?: AbortSignal): Promise<void> {
-    const { engine } = this.options;
     const parts = this.parts(onProgress, signal);
-    if (engine === 'wasm') {
-      this.reason = 'asked for';
-      this.runner = await this.makeWasm(parts);
-      return;
-    }
     try {
-      const hardwareOnly = engine === 'auto' && !this.options.softwareGpu;
-      this.runner = await WebGpuRunner.create(parts, { hardwareOnly });
-      this.reason = engine === 'auto' ? 'WebGPU is there' : 'asked for';
+      this.runner = await this.firstRunner(parts);
+      this.begun.resolve();
+      await this.allHere();
     } catch (thrown) {
       throwIfAborted(signal);
       const error = LaminaError.from(thrown, 'device');
-      const mayFall = engine === 'auto' && FALLS.has(error.code);
-      if (!mayFall) throw error;
-      this.fell(error);
-      this.runner = await this.makeWasm(parts);
+      await this.fallBack(error, parts);
+      await this.allHere();
     }
+  }
+
+  /** Resolves when answers may be asked for, while weights still arrive. */
+  get usable(): Promise<void> {
+    return this.begun.promise;
+  }
+
+  private async firstRunner(parts: RunnerParts): Promise<Runner> {
+    const { engine, softwareGpu } = this.options;
+    this.reason = engine === 'auto' ? 'WebGPU is there' : 'asked for';
+    if (engine === 'wasm') return this.makeWasm(parts);
+    return WebGpuRunner.create(parts, { hardwareOnly: engine === 'auto' && !softwareGpu });
+  }
+
+  // Whoever moves brings weights of his own.
+  private async allHere(): Promise<void> {
+    for (;;) {
+      const runner = this.current();
+      try {
+        await runner.arrivals.all;
+      } catch (thrown) {
+        if (this.runner === runner) throw thrown;
+      }
+      if (this.runner === runner) return;
+    }
+  }
+
+  // Where WebGPU cannot start, or not go on with what has begun, the CPU may; else throws `error`.
+  private async fallBack(error: LaminaError, parts: RunnerParts): Promise<void> {
+    try {
+      if (!this.mayFall(error)) throw error;
+      const to = this.makeWasm(parts);
+      this.fell(error);
+      if (this.runner) await this.changeTo(to);
+      else this.runner = to;
+      this.begun.resolve();
+    } catch (thrown) {
+      this.begun.reject(thrown);
+      this.stuck = true;
+      this.asked.resolve();
+      throw thrown;
+    }
+  }
+
+  private mayFall(error: LaminaError): boolean {
+    const { engine } = this.options;
+    return !this.stuck && engine === 'auto' && this.runner?.kind !== 'wasm' && FALLS.has(error.code);
   }
 
   info(): EngineInfo {
@@ -189,6 +231,7 @@ export class LocalHost {
   async opTimes(): Promise<OpTime[] | null> {
     const release = await this.takeTurn();
     try {
+      await this.allHere();
       const times = (await this.current().opTimes?.()) ?? null;
       this.session?.dispose();
       this.session = undefined;
@@ -207,20 +250,22 @@ export class LocalHost {
   ): Promise<void> {
     if (this.current().kind === kind) return;
     const parts = this.parts(onProgress, signal);
-    const to = kind === 'wasm' ? await this.makeWasm(parts) : await WebGpuRunner.create(parts);
+    await this.changeTo(await whole(kind === 'wasm' ? this.makeWasm(parts) : await WebGpuRunner.create(parts)));
+    this.reason = 'switched to';
+  }
+
+  // Between two steps of the running answer, if there is one.
+  private async changeTo(to: Runner): Promise<void> {
     try {
-      if (this.busy) {
-        await new Promise<void>((done, failed) => {
-          this.move = { to, done, failed };
-        });
-      } else {
-        await this.moveTo(to, this.session);
-      }
+      if (!this.busy) return await this.moveTo(to, this.session);
+      await new Promise<void>((done, failed) => {
+        this.move = { to, done, failed };
+        this.asked.resolve();
+      });
     } catch (thrown) {
       to.dispose();
       throw thrown;
     }
-    this.reason = 'switched to';
   }
 
   // --- one answer ---
@@ -253,11 +298,12 @@ export class LocalHost {
       for (;;) {
         await eventLoop();
         await this.moveIfAsked(session);
-        const events = signal.aborted ? [session.cancel()] : await this.step(session, losses);
+        const events = signal.aborted ? [this.cancel(session)] : await this.step(session, losses);
         if (events === null) {
           ++losses;
           continue;
         }
+        await this.moreToDo(signal);
         const told = tokenEvent(events);
         if (told) yield told;
         const { finish } = session.usage;
@@ -268,10 +314,25 @@ export class LocalHost {
         return;
       }
     } finally {
-      if (!ended && !session.finished) session.cancel();
+      if (!ended && !session.finished) this.cancel(session);
       await this.moveIfAsked(session);
       this.busy = false;
     }
+  }
+
+  private cancel(session: Session): TokenEvent {
+    this.current().abandon(session);
+    return session.cancel();
+  }
+
+  // While the runner waits for weights: until some are here, or something else is asked.
+  private async moreToDo(signal: AbortSignal): Promise<void> {
+    const runner = this.current();
+    if (!runner.waits || signal.aborted) return;
+    const stop = deferred();
+    signal.addEventListener('abort', stop.resolve, { once: true });
+    await Promise.race([runner.waits, this.asked.promise, stop.promise]);
+    signal.removeEventListener('abort', stop.resolve);
   }
 
   // Null: the device was lost, and another one or the CPU goes on.
@@ -280,6 +341,11 @@ export class LocalHost {
       return await this.current().step(session);
     } catch (thrown) {
       const error = LaminaError.from(thrown, 'device');
+      if (this.current().arrivals.failed) {
+        if (!this.mayFall(error)) throw thrown;
+        await this.asked.promise; // start() brings another runner
+        return [];
+      }
       if (error.code !== 'device' || this.current().kind !== 'webgpu') throw thrown;
       await this.recover(session, error, losses);
       return null;
@@ -291,7 +357,7 @@ export class LocalHost {
     const parts = this.parts(() => {}, undefined);
     if (losses < MOST_LOSSES) {
       try {
-        await this.moveTo(await WebGpuRunner.create(parts), session, false);
+        await this.moveTo(await whole(await WebGpuRunner.create(parts)), session, false);
         this.notice('device_lost', 'the GPU device was lost; a new one goes on with the answer', cause);
         lost.dispose();
         return;
@@ -299,7 +365,7 @@ export class LocalHost {
         cause = LaminaError.from(thrown, 'device');
       }
     }
-    await this.moveTo(await this.makeWasm(parts), session, false);
+    await this.moveTo(await whole(this.makeWasm(parts)), session, false);
     this.fell(cause);
     lost.dispose();
   }
@@ -310,6 +376,7 @@ export class LocalHost {
     const { move } = this;
     if (!move) return;
     this.move = undefined;
+    this.asked = deferred();
     try {
       await this.moveTo(move.to, session);
       move.done();
@@ -321,6 +388,7 @@ export class LocalHost {
   private async moveTo(to: Runner, session: Session | undefined, withKv = true): Promise<void> {
     const from = this.current();
     if (session) {
+      from.abandon(session);
       const kv = withKv ? await exportedKv(from, session) : NO_KV;
       await to.adopt(session, kv, kv === NO_KV ? 0 : session.usage.cached);
     }
@@ -328,12 +396,12 @@ export class LocalHost {
     if (withKv) from.dispose();
   }
 
-  private async makeWasm(parts: RunnerParts): Promise<WasmRunner> {
+  private makeWasm(parts: RunnerParts): WasmRunner {
     const plan = this.model.plan({ context: this.contextSize });
     const total = plan.weightBytes + plan.kvBytes + plan.activationBytes;
     const { fits, reason } = this.judge('wasm', total, plan);
     if (!fits) throw new LaminaError('resource_exhausted', reason);
-    return WasmRunner.create(parts, this.inModule);
+    return new WasmRunner(parts, this.inModule);
   }
 
   private parts(
@@ -404,7 +472,33 @@ export class LocalHost {
   }
 }
 
+interface Deferred {
+  promise: Promise<void>;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+
+function deferred(): Deferred {
+  let [resolve, reject] = [() => {}, (_: unknown) => {}];
+  const promise = new Promise<void>((done, fail) => {
+    [resolve, reject] = [done, fail];
+  });
+  promise.catch(() => {}); // told to whoever waits
+  return { promise, resolve, reject };
+}
+
 const NO_KV = new Uint16Array(0);
+
+// With all its weights, or none of it is left.
+async function whole(runner: Runner): Promise<Runner> {
+  try {
+    await runner.arrivals.all;
+    return runner;
+  } catch (thrown) {
+    runner.dispose();
+    throw thrown;
+  }
+}
 
 // Without the KV of a device that is lost, it is computed again.
 async function exportedKv(from: Runner, session: Session): Promise<Uint16Array> {

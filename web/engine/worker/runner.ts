@@ -5,6 +5,7 @@
 import type { Engine as AbiEngine, Model, Session, TokenEvent } from '../../abi/module.ts';
 import type { LoadedShard, OnProgress, ShardsOptions, StoredModel } from '../../storage/index.ts';
 import type { MemoryUse, OpTime } from '../types.ts';
+import type { Arrivals } from './arrivals.ts';
 import { threadFile } from './assets.ts';
 import { HashThreads } from './hash_threads.ts';
 
@@ -40,12 +41,18 @@ export interface Runner {
   /** For people. */
   readonly device: string;
   readonly memory: MemoryUse;
+  /** Its weights; see Arrivals. */
+  readonly arrivals: Arrivals;
+  /** When the last step could do nothing for want of weights: resolves when there is more to do. */
+  readonly waits: Promise<void> | undefined;
+  /** A session's step was begun and is not to be ended here. */
+  abandon(session: Session): void;
   /**
    * Some rows of the prompt, then no events, or the next tokens. Throws `device` when the device
    * is lost; the session then is where it was before.
    */
   step(session: Session): Promise<TokenEvent[]>;
-  /** Of a step of one token; it overwrites the keys and values of the first page. */
+  /** Of a step of one token, with all weights here; it overwrites the keys and values of the first page. */
   opTimes?(): Promise<OpTime[]>;
   /** Keys and values of all that is cached, canonical f16. */
   exportKv(session: Session): Promise<Uint16Array>;

@@ -2,6 +2,7 @@
 
 import type { CpuEngine, Session, TokenEvent } from '../../abi/module.ts';
 import type { MemoryUse } from '../types.ts';
+import { Arrivals } from './arrivals.ts';
 import { loadShards, type Runner, type RunnerParts } from './runner.ts';
 
 /** The CPU engine, whose weights and steps are in the module. */
@@ -10,35 +11,36 @@ export class WasmRunner implements Runner {
   readonly engine: CpuEngine;
   readonly device: string;
   readonly memory: MemoryUse;
+  readonly arrivals: Arrivals;
+  waits: Promise<void> | undefined;
+  #inParts: Session | undefined;
 
-  private constructor(engine: CpuEngine) {
-    this.engine = engine;
-    const { info } = engine;
+  /** Loads the shards into the module but for those `inModule`, which has them all in the end. */
+  constructor(parts: RunnerParts, inModule: Set<number>) {
+    const options = { context: parts.contextSize, threads: parts.threads };
+    this.engine = parts.model.createEngine(options);
+    const { info } = this.engine;
     this.device = info.device || info.backend;
     this.memory = {
       weights: info.weightBytes, kv: info.kvBytes, activations: info.activationBytes,
     };
-  }
-
-  /** Loads the shards into the module but for those `inModule`, which has them all then. */
-  static async create(parts: RunnerParts, inModule: Set<number>): Promise<WasmRunner> {
-    const { model, stored } = parts;
-    const indices = stored.manifest.order.filter((index) => !inModule.has(index));
-    const some = inModule.size > 0 ? { indices } : {};
-    // What other threads can write to is written by those that have checked the hash.
-    const place = (index: number) => (model.native.shared ? model.shardInto(index) : undefined);
-    const shards = indices.length > 0 ? loadShards(parts, { ...some, place }) : [];
-    for await (const { index, bytes } of shards) {
-      if (!model.native.shared) model.shardInto(index).set(bytes);
-      model.shardDone(index);
-      inModule.add(index);
-    }
-    const options = { context: parts.contextSize, threads: parts.threads };
-    return new WasmRunner(model.createEngine(options));
+    this.arrivals = new Arrivals(
+      (arrived, signal) => load({ ...parts, signal }, inModule, arrived), parts.signal);
   }
 
   async step(session: Session): Promise<TokenEvent[]> {
-    return session.step();
+    this.arrivals.check();
+    const whole = this.arrivals.complete;
+    if (whole && this.#inParts !== session) return session.step();
+    const events = session.advance();
+    this.waits = events === null ? this.arrivals.next : undefined;
+    this.#inParts = events === null || events.length === 0 ? session : undefined;
+    return events ?? [];
+  }
+
+  abandon(session: Session): void {
+    if (this.#inParts === session) session.undo();
+    this.#inParts = undefined;
   }
 
   async exportKv(session: Session): Promise<Uint16Array> {
@@ -50,6 +52,24 @@ export class WasmRunner implements Runner {
   }
 
   dispose(): void {
+    this.arrivals.stop();
     this.engine.dispose();
+  }
+}
+
+async function load(
+  parts: RunnerParts, inModule: Set<number>, arrived: () => void,
+): Promise<void> {
+  const { model, stored } = parts;
+  const indices = stored.manifest.order.filter((index) => !inModule.has(index));
+  if (indices.length === 0) return;
+  const some = inModule.size > 0 ? { indices } : {};
+  // What other threads can write to is written by those that have checked the hash.
+  const place = (index: number) => (model.native.shared ? model.shardInto(index) : undefined);
+  for await (const { index, bytes } of loadShards(parts, { ...some, place })) {
+    if (!model.native.shared) model.shardInto(index).set(bytes);
+    model.shardDone(index);
+    inModule.add(index);
+    arrived();
   }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Batch, RemoteEngine, Session, TokenEvent } from '../../abi/module.ts';
-import { browserTuningStore, WebGpuExecutor } from '../../webgpu/executor.ts';
+import { browserTuningStore, WebGpuExecutor, type TuningReport } from '../../webgpu/executor.ts';
 import type { MemoryUse, OpTime } from '../types.ts';
+import { Arrivals } from './arrivals.ts';
 import { firstPositions, loadShards, type Runner, type RunnerParts } from './runner.ts';
 
 /** Rows of a prompt's step, at most; a processor that plays GPU takes fewer, so that one can be interrupted. */
@@ -18,17 +19,25 @@ export class WebGpuRunner implements Runner {
   readonly device: string;
   readonly memory: MemoryUse;
   private readonly executor: WebGpuExecutor;
+  readonly arrivals: Arrivals;
+  waits: Promise<void> | undefined;
   private burst = FIRST_BURST; // tokens to decode at once
+  // Rows whose layers before `layer` are computed.
+  private inParts: { session: Session; batch: Batch; layer: number } | undefined;
+  private free = false; // of tests, tuning and ready(), which use the executor's buffers
+  private running: Promise<unknown> = Promise.resolve(); // a part
 
-  private constructor(engine: RemoteEngine, executor: WebGpuExecutor) {
+  private constructor(engine: RemoteEngine, executor: WebGpuExecutor, parts: RunnerParts) {
     this.engine = engine;
     this.executor = executor;
+    this.arrivals = new Arrivals(
+      (arrived, signal) => this.load({ ...parts, signal }, arrived), parts.signal);
     this.device = executor.facts.description || 'a GPU';
     const { weightBytes, kvBytes, activationBytes } = executor.memory;
     this.memory = { weights: weightBytes, kv: kvBytes, activations: activationBytes };
   }
 
-  /** `hardwareOnly`: not on a processor that plays GPU. Errors: `unsupported` (no such adapter), `resource_exhausted`, `out_of_memory`, `device`. */
+  /** Its weights follow. `hardwareOnly`: not on a processor that plays GPU. Errors: `unsupported` (no such adapter), `resource_exhausted`, `out_of_memory`, `device`. */
   static async create(parts: RunnerParts, options = { hardwareOnly: false }): Promise<WebGpuRunner> {
     const { model } = parts;
     const engine = model.createRemote({ context: parts.contextSize, maxRows: GPU_ROWS });
@@ -41,12 +50,7 @@ export class WebGpuRunner implements Runner {
         ...options,
         ...(parts.memoryBudget === undefined ? {} : { memoryBudget: parts.memoryBudget }),
       });
-      // Beside the download, tested once for an adapter, then tuned; what a wrong one has downloaded serves the CPU.
-      const tested = testedAndTuned(executor);
-      for await (const { index, bytes } of loadShards(parts)) executor.uploadShard(index, bytes);
-      await tested;
-      await executor.ready();
-      return new WebGpuRunner(engine, executor);
+      return new WebGpuRunner(engine, executor, parts);
     } catch (thrown) {
       executor?.destroy();
       engine.dispose();
@@ -55,7 +59,9 @@ export class WebGpuRunner implements Runner {
   }
 
   async step(session: Session): Promise<TokenEvent[]> {
-    const batch = session.next(this.executor.facts.software ? SOFTWARE_ROWS : GPU_ROWS);
+    this.arrivals.check();
+    if (!this.arrivals.complete || this.inParts?.session === session) return this.advance(session);
+    const batch = session.next(this.mostRows());
     if (!batch) return [];
     try {
       const wanted = batch.wantsLogits.indexOf(1) >= 0;
@@ -70,6 +76,61 @@ export class WebGpuRunner implements Runner {
       session.undo();
       throw thrown;
     }
+  }
+
+  private async load(parts: RunnerParts, arrived: () => void): Promise<void> {
+    const { executor } = this;
+    // Beside the download, tested once for an adapter, then tuned; what a wrong one has downloaded serves the CPU.
+    const tested = testedAndTuned(executor).then((report) => {
+      this.free = true;
+      arrived();
+      return report;
+    });
+    tested.catch(() => {}); // told below
+    for await (const { index, bytes } of loadShards(parts)) {
+      executor.uploadShard(index, bytes);
+      arrived();
+    }
+    const { decided, usually } = await tested;
+    this.free = false;
+    await this.running;
+    await executor.ready();
+    // What was tuned just now is proven by steps: they have overwritten the parts.
+    const proven = Object.keys(decided).some((key) => decided[key] !== usually[key]);
+    if (proven && this.inParts) this.abandon(this.inParts.session);
+  }
+
+  abandon(session: Session): void {
+    if (this.inParts?.session === session) session.undo();
+    this.inParts = undefined;
+  }
+
+  // The layers of the prompt's first rows that have their weights. The last part waits for all that
+  // a start does, the self-test too.
+  private async advance(session: Session): Promise<TokenEvent[]> {
+    if (this.inParts?.session !== session) {
+      const next = session.next(this.mostRows());
+      if (!next) return [];
+      this.inParts = { session, batch: copyOf(next), layer: 0 };
+    }
+    const { batch, layer } = this.inParts;
+    const { layers } = this.executor;
+    const ready = this.arrivals.complete ? layers + 1 : this.free ? this.executor.readyLayers() : 0;
+    this.waits = ready <= layer ? this.arrivals.next : undefined;
+    if (this.waits) return [];
+    const part = this.executor.stepLayers(batch, layer, ready);
+    this.running = part.catch(() => {});
+    const logits = await part;
+    if (ready <= layers) {
+      if (this.inParts) this.inParts.layer = ready;
+      return [];
+    }
+    this.inParts = undefined;
+    return logits.length > 0 ? [session.accept(logits)] : [];
+  }
+
+  private mostRows(): number {
+    return this.executor.facts.software ? SOFTWARE_ROWS : GPU_ROWS;
   }
 
   async opTimes(): Promise<OpTime[]> {
@@ -98,6 +159,7 @@ export class WebGpuRunner implements Runner {
   }
 
   dispose(): void {
+    this.arrivals.stop();
     this.executor.destroy();
     this.engine.dispose();
   }
@@ -127,10 +189,9 @@ async function testOnce(executor: WebGpuExecutor): Promise<void> {
   testedAdapters.add(adapter);
 }
 
-function testedAndTuned(executor: WebGpuExecutor): Promise<void> {
-  const done = testOnce(executor).then(() => executor.tune(browserTuningStore())).then(() => {});
-  done.catch(() => {}); // told to whoever waits, later
-  return done;
+async function testedAndTuned(executor: WebGpuExecutor): Promise<TuningReport> {
+  await testOnce(executor);
+  return executor.tune(browserTuningStore());
 }
 
 /** The module's views last until its next call, which another answer may make. */

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Prompts behind the download, in Node: layers are computed before the last shard comes, to the same
+// answer, and what is left half computed leaves nothing behind.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { LaminaModule, type Model, type Session } from '../../../web/abi/module.ts';
+import { LaminaError } from '../../../web/engine/errors.ts';
+import type { Runner, RunnerParts } from '../../../web/engine/worker/runner.ts';
+import { WasmRunner } from '../../../web/engine/worker/wasm_runner.ts';
+import { WebGpuRunner } from '../../../web/engine/worker/webgpu_runner.ts';
+import { WebGpuExecutor } from '../../../web/webgpu/executor.ts';
+import type { ShardsOptions } from '../../../web/storage/index.ts';
+import { LAMINA, SOURCE, WORK } from './support.ts';
+
+const folder = path.join(WORK, 'early');
+const modules = pathToFileURL(process.env.LAMINA_MODULES ?? path.join(SOURCE, 'build/wasm'));
+const read = (file: string) => new Uint8Array(fs.readFileSync(path.join(folder, file)));
+const OPTIONS = { temperature: 0, maxTokens: 8, ignoreEos: true };
+const SENTENCE = 'Once upon a time there was an owl who lived in a tall tree. ';
+
+before(() => {
+  const source = path.join(SOURCE, 'tests/models/storyteller');
+  execFileSync(LAMINA, ['convert', source, folder, '--dtype', 'i8', '--shard-size', '256K', '--quiet']);
+});
+
+/** A model whose last shard is held until release(); `bad`: then it fails so. */
+function held(model: Model, bad?: LaminaError) {
+  const count = model.shards().length;
+  const order = Array.from({ length: count }, (_, i) => i);
+  let release = () => {};
+  const released = new Promise<void>((done) => {
+    release = done;
+  });
+  const delivered: number[] = [];
+  const stored = {
+    manifest: { order },
+    async *shards(signal: AbortSignal, _: unknown, options: ShardsOptions) {
+      const aborted = new Promise<never>((_, fail) =>
+        signal.addEventListener('abort', () => fail(new LaminaError('cancelled', 'aborted'))));
+      aborted.catch(() => {});
+      for (const index of order) {
+        if (index === count - 1) await Promise.race([released, aborted]);
+        if (index === count - 1 && bad) throw bad;
+        delivered.push(index);
+        const bytes = read(model.shards()[index]!.file);
+        options.place?.(index)?.set(bytes);
+        yield { index, bytes };
+      }
+    },
+  };
+  const parts = {
+    model, stored, contextSize: 1024, threads: 1, memoryBudget: undefined, signal: undefined,
+    onLoaded: () => {},
+  } as unknown as RunnerParts;
+  return { parts, release, delivered, allButOne: () => delivered.length === count - 1 };
+}
+
+async function dawn(): Promise<GPU | undefined> {
+  const icd = '/usr/lib/chromium/vk_swiftshader_icd.json';
+  if (!fs.existsSync(icd)) return undefined;
+  process.env.VK_DRIVER_FILES = process.env.VK_ICD_FILENAMES = icd;
+  const { dawn: made } = await import('../webgpu/support.ts');
+  return made();
+}
+
+// Steps until the answer ends, or until `until` says so while weights are awaited.
+async function answer(runner: Runner, session: Session, until = () => false): Promise<string> {
+  let text = '';
+  while (!session.finished) {
+    for (const event of await runner.step(session)) text += event.text;
+    if (!runner.waits) continue;
+    if (until()) break;
+    await runner.waits;
+  }
+  return text;
+}
+
+// Of several steps; software that plays GPU would take minutes for them.
+const promptOf = (runner: Runner) => SENTENCE.repeat(runner.kind === 'wasm' ? 20 : 6);
+
+function asked(runner: Runner, prompt = promptOf(runner)): Session {
+  const session = runner.engine.createSession();
+  session.setPrompt(prompt, OPTIONS);
+  return session;
+}
+
+async function make(kind: string, parts: RunnerParts, inModule = new Set<number>()): Promise<Runner> {
+  return kind === 'wasm' ? new WasmRunner(parts, inModule) : WebGpuRunner.create(parts);
+}
+
+for (const [kind, threads] of [['wasm', 1], ['wasm', 2], ['webgpu', 1]] as const) {
+  const opened = async () => {
+    const module = await LaminaModule.load(modules, { threads });
+    return { module, model: module.openModel(read('manifest.json'), read('tokenizer.json')) };
+  };
+  // Layers whose weights are not in the last shard.
+  const early = (model: Model) => {
+    const last = model.shards().at(-1)!.layers.filter((layer) => layer >= 0);
+    return Math.min(model.info.config['n_layers'] as number, ...last);
+  };
+  const prepared = async () => {
+    if (kind === 'wasm') return true;
+    const gpu = await dawn();
+    if (gpu) Object.defineProperty(globalThis.navigator, 'gpu', { value: gpu, configurable: true });
+    return gpu !== undefined;
+  };
+
+  test(`${kind}, ${threads} threads: the layers that are here come first, and the answer is the same`, async (t) => {
+    if (!(await prepared())) return t.skip('no software Vulkan device here');
+    const { module, model } = await opened();
+    using _ = module;
+    const source = held(model);
+    let layers = 0; // computed, of the first rows
+    const stepLayers = WebGpuExecutor.prototype.stepLayers;
+    t.mock.method(WebGpuExecutor.prototype, 'stepLayers', function (this: WebGpuExecutor, ...args: Parameters<typeof stepLayers>) {
+      layers = args[2];
+      return stepLayers.apply(this, args);
+    });
+    const inModule = new Set<number>();
+    const runner = await make(kind, source.parts, inModule);
+    const session = asked(runner);
+    const chunks = Math.ceil(session.usage.pending / runner.engine.info.maxRows);
+    let computed = 0;
+    let heldAt = -1;
+    const step = runner.step.bind(runner);
+    runner.step = async (s) => {
+      const events = await step(s);
+      if (!runner.waits) ++computed;
+      else if (kind === 'wasm') layers = computed / chunks;
+      if (runner.waits && source.allButOne() && layers === early(model) && heldAt < 0) {
+        heldAt = layers;
+        source.release();
+      }
+      return events;
+    };
+    const text = await answer(runner, session);
+    assert.equal(source.allButOne(), false);
+    assert.ok(early(model) >= 1);
+    assert.equal(heldAt, early(model)); // before the last shard was let go
+    session.dispose();
+    await runner.arrivals.all;
+    runner.dispose();
+    const plain = await make(kind, source.parts, inModule);
+    await plain.arrivals.all;
+    assert.equal(await answer(plain, asked(plain)), text);
+    assert.ok(text.length > 10);
+    plain.dispose();
+  });
+
+  test(`${kind}, ${threads} threads: what is left in the middle leaves nothing behind`, async (t) => {
+    if (!(await prepared())) return t.skip('no software Vulkan device here');
+    const { module, model } = await opened();
+    using _ = module;
+    const source = held(model);
+    const runner = await make(kind, source.parts);
+    const session = asked(runner);
+    await answer(runner, session, source.allButOne);
+    runner.abandon(session);
+    assert.equal(session.cancel().finish, 'cancelled');
+    assert.equal(session.usage.cached, 0);
+    source.release();
+    await runner.arrivals.all;
+    session.setPrompt(promptOf(runner), OPTIONS);
+    assert.equal(session.usage.reusedTokens, 0);
+    const text = await answer(runner, session);
+    session.dispose();
+    const other = asked(runner); // with what the first has left in the cache
+    assert.ok(other.usage.reusedTokens > 0);
+    assert.equal(await answer(runner, other), text);
+    runner.dispose();
+  });
+
+  test(`${kind}, ${threads} threads: a shard that cannot come ends the answer with its error`, async (t) => {
+    if (!(await prepared())) return t.skip('no software Vulkan device here');
+    const { module, model } = await opened();
+    using _ = module;
+    const source = held(model, new LaminaError('integrity', 'shards/00009.bin: wrong'));
+    const runner = await make(kind, source.parts);
+    const session = asked(runner);
+    await answer(runner, session, source.allButOne);
+    source.release();
+    await assert.rejects(answer(runner, session), { code: 'integrity', message: /00009/ });
+    await assert.rejects(runner.arrivals.all, { code: 'integrity' });
+    runner.dispose();
+  });
+}
