@@ -77,11 +77,12 @@ Result<std::byte*> ShardStore::target(size_t index) {
     return make_error(Code::kInvalidArgument, "shard %zu is there already", index);
   }
   LAMINA_TRY(allocate_shard(index));
+  shard.asked = true;
   return shard.memory.get();
 }
 
 Result<void> ShardStore::done(size_t index) {
-  if (index >= shards_.size() || (!shards_[index].memory && !shards_[index].done)) {
+  if (index >= shards_.size() || !shards_[index].asked) {
     return make_error(Code::kInvalidArgument, "shard %zu: its memory was not asked for", index);
   }
   Shard& shard = shards_[index];

@@ -36,6 +36,7 @@ class ShardStore {
   struct Shard {
     Memory memory;
     bool has_parts = false;  // of tensors that lie in several shards
+    bool asked = false;  // target() was
     bool done = false;
   };
   static Memory allocate(uint64_t bytes);
