@@ -109,6 +109,16 @@ async function tell(page: Page, text: string): Promise<string> {
   return answered(page);
 }
 
+test('a manifest that cannot be read is told, and read when it can be', () => withModels(async (page, server) => {
+  server.instead.set('/models/tales/manifest.json', '{"format":"nothing"}');
+  await page.reload();
+  await card(page).getByRole('alert').getByText('manifest.json').waitFor();
+  server.instead.clear();
+  await card(page).getByRole('button', { name: 'Try again' }).click();
+  await card(page).getByText('9 shards').waitFor();
+  assert.equal(await card(page).getByRole('alert').count(), 0);
+}));
+
 test('before anything is downloaded: size, precision, signature and what it needs', () =>
   withModels(async (page, server) => {
     const text = await card(page).innerText();

@@ -29,12 +29,12 @@ export function AnswerMessage({ message, branches, isLast }: AnswerProps) {
         {!live && (
           <div class="actions">
             <Branches message={message} branches={branches} />
-            <CopyButton text={() => message.content} />
+            {message.content && <CopyButton text={() => message.content} />}
             <ActionButton
               label={t('chat.regenerate')} icon="again" action="regenerate" disabled={answering.value !== null}
               onClick={() => void regenerate(message.id)}
             />
-            {isLast && (
+            {isLast && message.content && (
               <ActionButton
                 label={t('chat.continue')} icon="onward" action="continue" disabled={answering.value !== null}
                 onClick={() => void continueAnswer(message.id)}

@@ -5,8 +5,8 @@ import { useState } from 'preact/hooks';
 import { go } from '../router.ts';
 import { engineState, reloadEngine } from '../state/engine.ts';
 import {
-  download, estimate, exportFile, exportFolder, forgetAddress, isStored, manifestOf, models, pause, remove, repair, stop,
-  verify, type Job, type ModelEntry,
+  download, estimate, exportFile, exportFolder, forgetAddress, isStored, look, manifestOf, models, pause, remove, repair,
+  stop, verify, type Job, type ModelEntry,
 } from '../state/models.ts';
 import { settings } from '../state/settings.ts';
 import { formatBytes, formatPercent, t } from '../text/t.ts';
@@ -108,8 +108,12 @@ function Where({ entry }: { entry: ModelEntry }) {
 }
 
 function CardButtons({ entry }: { entry: ModelEntry }) {
-  const { facts, plan, url } = entry;
-  if (!facts) return null;
+  const { facts, plan, url, error } = entry;
+  if (!facts) {
+    return error
+      ? <div class="card-buttons"><button type="button" class="button" onClick={() => void look(url)}>{t('app.tryAgain')}</button></div>
+      : null;
+  }
   const ready = isChosen(entry) && engineState.value.status === 'ready';
   const left = facts.bytes - facts.storedBytes;
   return (

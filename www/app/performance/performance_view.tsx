@@ -36,7 +36,7 @@ function Live() {
   if (!last) {
     return <div class="empty"><strong>{t('perf.liveNone')}</strong><p class="hint">{t('perf.liveNoneHint')}</p></div>;
   }
-  const best = Math.max(0, ...samples.map(({ tokensPerSecond }) => tokensPerSecond));
+  const best = Math.max(...metrics.value.map(({ tokensPerSecond }) => tokensPerSecond));
   return (
     <>
       <dl class="tiles">

@@ -52,6 +52,7 @@ export function RatePlot({ samples }: { samples: readonly Metric[] }) {
         <EngineMarks shown={shown} places={places} frame={frame} />
         <path class="plot-area" d={areaPath(rates, places, top, frame)} />
         <path class="plot-line" d={linePath(rates, places, top, frame)} />
+        {rates.length > 0 && <circle class="plot-now" cx={x(places - 1, places, frame) - 4} cy={y(now, top, frame)} r={4} />}
       </svg>
     </div>
   );
