@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A helping thread: plain JavaScript, since workers start from a file. The message {module, memory,
-// worker, stack} makes it a thread of a module with shared memory, for life; it answers 'ready', or
-// {error}. {id, bytes, sha256, place}: is this the SHA-256 (hex) of `bytes`? Then they are copied to
-// `place` as well. It answers {id, bytes, good} and gives `bytes` back; {id, error} where it can't tell.
+// A helping thread: plain JavaScript, since workers start from a file. Messages:
+// {port}: it listens and answers there from now on.
+// {module, memory, worker, stack}: it is a thread of a module with shared memory, for life. Answers
+// 'ready', or {error}.
+// {id, bytes, sha256, place}: is this the SHA-256 (hex) of `bytes`? Then they are copied to `place` as
+// well. Answers {id, bytes, good} and gives `bytes` back; {id, error} where it can't tell.
 
 const node = typeof WorkerGlobalScope === 'undefined';
-const port = node ? process.getBuiltinModule('node:worker_threads').parentPort : globalThis;
+let port = node ? process.getBuiltinModule('node:worker_threads').parentPort : globalThis;
 
 async function run({ module, memory, worker, stack }) {
   try {
@@ -33,6 +35,11 @@ async function check({ id, bytes, sha256, place }) {
   }
 }
 
-const hear = (message) => (message.module ? run(message) : check(message));
+function hear(message) {
+  if (message.module) return run(message);
+  if (!message.port) return check(message);
+  port = message.port;
+  port.onmessage = (event) => hear(event.data);
+}
 if (node) port.on('message', hear);
 else globalThis.onmessage = (event) => hear(event.data);

@@ -14,18 +14,30 @@ export interface AnyWorker {
   unref?(): void;
 }
 
-type OnMessage = (message: unknown) => void;
+export type OnMessage = (message: unknown) => void;
 
-/** A worker of thread.js; `onMessage` is told {error} when it can't run. */
-export function startWorker(url: URL | undefined, onMessage: OnMessage): AnyWorker {
-  if (inNode()) {
-    const { Worker: NodeWorker } = process.getBuiltinModule('node:worker_threads');
-    const worker = new NodeWorker(url ?? new URL('./thread.js', import.meta.url));
-    worker.on('message', onMessage);
-    worker.on('error', (error) => onMessage({ error: String(error) }));
-    worker.unref(); // it waits for ever; the program need not
-    return worker;
-  }
+/** A worker of thread.js at `url`, beside this file by default; `onMessage` is told {error} when it can't run. */
+export type StartWorker = (url: URL | undefined, onMessage: OnMessage) => AnyWorker;
+
+let starter: StartWorker = inNode() ? startInNode : startNested;
+
+/** Has `other` start all workers from now on. */
+export function startWorkersBy(other: StartWorker): void {
+  starter = other;
+}
+
+export const startWorker: StartWorker = (url, onMessage) => starter(url, onMessage);
+
+function startInNode(url: URL | undefined, onMessage: OnMessage): AnyWorker {
+  const { Worker: NodeWorker } = process.getBuiltinModule('node:worker_threads');
+  const worker = new NodeWorker(url ?? new URL('./thread.js', import.meta.url));
+  worker.on('message', onMessage);
+  worker.on('error', (error) => onMessage({ error: String(error) }));
+  worker.unref(); // it waits for ever; the program need not
+  return worker;
+}
+
+function startNested(url: URL | undefined, onMessage: OnMessage): AnyWorker {
   const worker = url === undefined
     ? new Worker(new URL('./thread.js', import.meta.url), { type: 'module' })
     : new Worker(url, { type: 'module' });

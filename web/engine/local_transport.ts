@@ -3,6 +3,7 @@
 // events.
 
 import { LaminaError, throwIfAborted } from './errors.ts';
+import { PageWorkers } from './page_workers.ts';
 import type { GenerateRequest, GenerationEvent, Prompt, Transport } from './transport.ts';
 import type { EngineInfo, EngineKind, ModelPlan, Notice, OpTime, Progress } from './types.ts';
 import type { WorkerHandlers } from './worker/engine_worker.ts';
@@ -32,6 +33,7 @@ export class LocalTransport implements Transport {
   /** When the weights are here; rejects as open() would have. */
   loaded: Promise<void> = Promise.resolve();
   private readonly worker: Worker;
+  private readonly helpers: PageWorkers;
   private readonly rpc: RpcClient<WorkerHandlers>;
   private readonly setup: LocalSetup;
   private closed = false;
@@ -41,6 +43,7 @@ export class LocalTransport implements Transport {
     this.worker = setup.assets === undefined // the literal form is what bundlers look for
       ? new Worker(new URL('./engine_worker.js', import.meta.url), { type: 'module' })
       : new Worker(new URL('engine_worker.js', setup.assets), { type: 'module' });
+    this.helpers = new PageWorkers(setup.assets);
     this.rpc = new RpcClient(this.worker as Port);
     this.worker.onerror = (event) => this.lost(event.message || 'its script could not be loaded');
   }
@@ -114,6 +117,7 @@ export class LocalTransport implements Transport {
   private fail(error: LaminaError): LaminaError {
     this.closed = true;
     this.worker.terminate();
+    this.helpers.close();
     this.rpc.end(error);
     return error;
   }
@@ -121,7 +125,8 @@ export class LocalTransport implements Transport {
   private async openModel(): Promise<ModelPlan> {
     const { options, assets, signal } = this.setup;
     this.hearNotices().catch(() => {}); // ends with the worker
-    return this.rpc.call('open', { options, assets }, signal);
+    const helpers = this.helpers.asking;
+    return this.rpc.call('open', { options, assets, helpers }, signal, [helpers]);
   }
 
   private async begin(patience: Patience): Promise<void> {
@@ -170,6 +175,7 @@ export class LocalTransport implements Transport {
   private lost(why: string): void {
     if (this.closed) return;
     this.worker.terminate();
+    this.helpers.close();
     this.rpc.end(new LaminaError('worker_lost', `the engine's worker ended: ${why}`));
   }
 }

@@ -153,15 +153,8 @@ async function namesIn(folder: Folder): Promise<string[]> {
   return names;
 }
 
-// Where readers can share a file. Elsewhere (Firefox) a handle shuts other tabs out, and its close(),
-// which waits for another process, now and then never returns: the slower way serves.
-function sharesReading(): boolean {
-  const { FileSystemSyncAccessHandle: handle } = globalThis as { FileSystemSyncAccessHandle?: { prototype: object } };
-  return handle !== undefined && 'mode' in handle.prototype;
-}
-
+// Browsers without shared reading refuse while another tab reads: then the slower way serves.
 async function openToRead(handle: FileHandle): Promise<SyncHandle | null> {
-  if (!sharesReading()) return null;
   try {
     return (await handle.createSyncAccessHandle?.({ mode: 'read-only' })) ?? null;
   } catch {

@@ -56,6 +56,10 @@ test('a model that was loaded once is not asked for again', async () => {
   assert.deepEqual(asked.filter((url) => url.includes('/shards/')), []);
 });
 
+test('engines start again and again', async () => {
+  for (let i = 0; i < 25; ++i) await answer('wasm', PROMPT, 1); // one start in ten hung once
+});
+
 test('WebGPU parts from WebAssembly at ties alone', async (t) => {
   const features = await firefox.run(async () => [...await navigator.gpu?.requestAdapter().then((a) => a?.features) ?? []]);
   if (features.length === 0) return t.skip('Firefox has no adapter here: no lavapipe (Debian: mesa-vulkan-drivers)');

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The entry of the engine's worker.
 
+import { startWorkersBy } from '../../abi/threads.ts';
 import { AsyncQueue } from '../async_queue.ts';
 import { answered, isSoftware } from '../../webgpu/device.ts';
 import { LaminaError } from '../errors.ts';
 import type { GenerateRequest, Prompt } from '../transport.ts';
 import type { ModelPlan, Progress } from '../types.ts';
+import { workersFrom } from './asked_workers.ts';
 import { setAssets } from './assets.ts';
 import { LocalHost, type HostNotice, type LocalOptions } from './host.ts';
 import { serve, type Port } from './rpc.ts';
@@ -50,8 +52,10 @@ const handlers = {
   },
   /** What running takes; nothing is downloaded but manifest and tokenizer. */
   open: async (
-    { options, assets }: { options: LocalOptions; assets: string | undefined }, signal: AbortSignal,
+    { options, assets, helpers }: { options: LocalOptions; assets: string | undefined; helpers: MessagePort },
+    signal: AbortSignal,
   ): Promise<ModelPlan> => {
+    startWorkersBy(workersFrom(helpers));
     setAssets(assets);
     host = await LocalHost.open(options, notices, signal);
     return host.plan(await plannedKind(options));

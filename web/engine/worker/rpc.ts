@@ -22,7 +22,7 @@ type Answered = { id: number } & (
 
 /** A MessagePort, a worker, or the inside of one. */
 export interface Port {
-  postMessage(message: unknown): void;
+  postMessage(message: unknown, transfer?: Transferable[]): void;
   onmessage: ((event: MessageEvent) => void) | null;
 }
 
@@ -80,7 +80,7 @@ export class RpcClient<H extends Handlers> {
 
   /** The result, or the error that the handler threw; `cancelled` at once when `signal` fires. */
   async call<K extends keyof H & string>(
-    name: K, args: ArgsOf<H[K]>, signal?: AbortSignal,
+    name: K, args: ArgsOf<H[K]>, signal?: AbortSignal, transfer: Transferable[] = [],
   ): Promise<ResultOf<H[K]>> {
     throwIfAborted(signal);
     if (this.dead) throw this.dead;
@@ -94,7 +94,7 @@ export class RpcClient<H extends Handlers> {
     };
     signal?.addEventListener('abort', abort, { once: true });
     try {
-      this.port.postMessage({ id, call: name, args });
+      this.port.postMessage({ id, call: name, args }, transfer);
       return (await answer) as ResultOf<H[K]>;
     } finally {
       signal?.removeEventListener('abort', abort);
