@@ -7,7 +7,7 @@ import path from 'node:path';
 import { build, type Plugin } from 'vite';
 
 const web = path.join(import.meta.dirname, '../../web');
-const LITERAL = "new Worker(new URL('./engine_worker.js', import.meta.url), { type: 'module' })";
+const LITERAL = /new Worker\(new URL\('\.\/\w+\.js', import\.meta\.url\), \{ type: 'module' \}\)/;
 
 /** Where the modules of the wasm preset are. */
 export function modulesFolder(): string {
@@ -23,10 +23,10 @@ export function engineFiles(): Plugin {
     configResolved(config) {
       out = path.join(config.build.outDir, 'assets/engine');
     },
-    // The worker lies in another folder than its literal address says.
+    // The workers lie in another folder than their literal addresses say.
     transform(code, id) {
-      if (!id.endsWith('web/engine/local_transport.ts')) return null;
-      if (!code.includes(LITERAL)) this.error(`${id} makes its worker otherwise now`);
+      if (!/web\/engine\/(local_transport|page_workers)\.ts$/.test(id)) return null;
+      if (!LITERAL.test(code)) this.error(`${id} makes its workers otherwise now`);
       const said = "(() => { throw new Error('the option assets is needed') })()";
       return { code: code.replace(LITERAL, said), map: null };
     },

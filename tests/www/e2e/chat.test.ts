@@ -125,10 +125,11 @@ test('the system prompt and the length are heeded', () => chat(async ({ page }) 
   assert.equal(await page.getByLabel('System prompt').inputValue(), 'Be brief.');
 }));
 
-test('a message waits for the model and is answered by itself', () => chat(async ({ page }) => {
-  host.server.modelRate = 6_000_000;
+test('a message is read while the model arrives, and answered by itself', () => chat(async ({ page }) => {
+  host.server.modelRate = 1_000_000;
   await ask(page, STORY);
-  await page.getByText('The answer begins as soon as the model is ready.').waitFor();
+  await page.getByText('Your question is read while the rest of the model arrives.').waitFor();
+  assert.equal(await page.locator('.message.answer .numbers').count(), 0);
   host.server.modelRate = 0;
   assert.match(await answered(page), /once/);
 }));

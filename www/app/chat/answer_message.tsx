@@ -51,12 +51,12 @@ export function AnswerMessage({ message, branches, isLast }: AnswerProps) {
 // While it streams: that something happens, then how fast.
 function LiveLine({ id }: { id: string }) {
   const numbers = liveNumbers.value;
-  const { status } = engineState.value;
+  const { status, info } = engineState.value;
   if (status !== 'ready') {
     return (
       <div class="live-line waits">
         <ModelStatus />
-        <p class="hint">{t('chat.waitsForModel')}</p>
+        <p class="hint">{t(info ? 'chat.readsMeanwhile' : 'chat.waitsForModel')}</p>
       </div>
     );
   }

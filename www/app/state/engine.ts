@@ -13,6 +13,7 @@ import { toast } from './toasts.ts';
 
 export interface EngineState {
   status: 'none' | 'loading' | 'ready' | 'failed';
+  /** While it loads: it may be asked already, and reads the question as layers arrive. */
   info?: EngineInfo;
   plan?: ModelPlan;
   progress?: Progress;
@@ -74,7 +75,7 @@ export async function engineOptions(): Promise<EngineOptions> {
 async function make(signal: AbortSignal): Promise<Engine> {
   const asked = await engineOptions();
   const common = {
-    ...asked, signal, onNotice: notice,
+    ...asked, early: true, signal, onNotice: notice,
     onProgress: (progress: Progress) => update({ progress }),
     onPlan: (plan: ModelPlan) => update({ plan }),
   };
@@ -110,7 +111,10 @@ export function loadKnownModel(): void {
   else setTimeout(load, 200);
 }
 
-/** The engine, loaded where it is not; all who ask while it loads get the same one. */
+/**
+ * The engine, as soon as it may be asked; its weights may still be on their way, as the state tells. All who ask
+ * while it loads get the same one.
+ */
 export function loadEngine(): Promise<Engine> {
   if (engine) return Promise.resolve(engine);
   return (loading ??= load().finally(() => {
@@ -126,15 +130,32 @@ async function load(): Promise<Engine> {
   try {
     const made = await make(signal);
     engine = made;
-    localStorage.setItem(LOADED_BEFORE, made.info.model);
-    update({ status: 'ready', info: made.info, ...(made.plan ? { plan: made.plan } : {}) });
+    update({ info: made.info, ...(made.plan ? { plan: made.plan } : {}) });
+    void whenLoaded(made, signal);
     return made;
   } catch (thrown) {
-    const error = LaminaError.from(thrown);
-    const cancelled = error.code === 'cancelled';
-    engineState.value = { ...engineState.value, status: cancelled ? 'none' : 'failed', error };
-    throw error;
+    failed(LaminaError.from(thrown));
+    throw thrown;
   }
+}
+
+async function whenLoaded(made: Engine, left: AbortSignal): Promise<void> {
+  try {
+    await made.loaded;
+    if (left.aborted) return;
+    localStorage.setItem(LOADED_BEFORE, made.info.model);
+    update({ status: 'ready', info: made.info });
+  } catch (thrown) {
+    if (left.aborted) return;
+    engine = null;
+    failed(LaminaError.from(thrown));
+    await made.close();
+  }
+}
+
+function failed(error: LaminaError): void {
+  const { info: _, ...rest } = engineState.value;
+  engineState.value = { ...rest, status: error.code === 'cancelled' ? 'none' : 'failed', error };
 }
 
 /** Moves a running answer too. The choice is kept. Errors: as Engine.switchTo(). */

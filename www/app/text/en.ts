@@ -114,6 +114,7 @@ export const en = {
   'chat.next': 'Next version',
   'chat.branch': '{at} of {count}',
   'chat.waitsForModel': 'The answer begins as soon as the model is ready.',
+  'chat.readsMeanwhile': 'Your question is read while the rest of the model arrives.',
   'chat.reads': 'Reading',
   'chat.stopped': 'Stopped',
   'chat.unfinished': 'Interrupted: the page was closed meanwhile',

@@ -80,7 +80,7 @@ export const enModels = {
 
   'models.loading': 'Loading the model',
   'models.loadingFrom': 'Getting the model ready',
-  'models.startsWhen': 'Each layer goes to the engine as soon as it is here. Answers start when the last one is.',
+  'models.startsWhen': 'Each layer goes to the engine as soon as it is here. You can ask already: the answer begins with the last one.',
   'models.loadPause': 'Pause loading',
   'models.loadPaused': 'Loading is paused',
 
