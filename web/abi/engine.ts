@@ -2,6 +2,7 @@
 // Engines of a model: one computes in the module, the other says what somebody else is to compute.
 
 import { LaminaError } from '../engine/errors.ts';
+import type { OpTime } from '../engine/types.ts';
 import type { Model } from './model.ts';
 import type { Native } from './native.ts';
 import { Session, readBatch, readEvents } from './session.ts';
@@ -74,6 +75,18 @@ export class Engine {
     this.native.lendNumbers(Int32Array.from(ids), (at, n) =>
       this.native.must('lamina_engine_forward', this.address, at, n));
     return this.native.floats();
+  }
+
+  /** CPU: what each kind of op of a first token takes, over `steps` of them. */
+  profile(steps: number): OpTime[] {
+    const session = this.createSession();
+    try {
+      session.setPrompt([0]);
+      this.native.must('lamina_session_profile', session.address, steps);
+      return this.native.json<OpTime[]>();
+    } finally {
+      session.dispose();
+    }
   }
 
   dispose(): void {

@@ -118,6 +118,9 @@ int32_t LAMINA_EXPORT(lamina_engine_step)(LaminaEngine* engine, LaminaSession* c
 // next layer's shards are missing, 1: computed, 2: and it was the last, with its event in lamina_events.
 // Whatever else is asked of the session before that forgets the parts. CPU only.
 int32_t LAMINA_EXPORT(lamina_session_advance)(LaminaSession* session);
+// What the session's next row took, computed so often: [{label, count (of a step), microseconds, bytes
+// (of weights)}] of each kind of op, as this thread saw it. The session is to be closed after it. CPU only.
+int32_t LAMINA_EXPORT(lamina_session_profile)(LaminaSession* session, uint32_t steps);
 // The next rows of all, into lamina_batch. -1: error, 0: nothing to do, 1: rows.
 int32_t LAMINA_EXPORT(lamina_engine_next)(LaminaEngine* engine, LaminaSession* const* sessions,
                                           uint32_t n, int32_t max_rows);

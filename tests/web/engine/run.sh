@@ -30,7 +30,7 @@ if [ -z "${CHROMIUM:-}" ]; then
 fi
 export PACKAGE=$work/package
 node "$SOURCE/web/engine/build.mjs" "$modules" "$PACKAGE"
-run wasm_runner.test.ts early.test.ts early_browser.test.ts local.test.ts api.test.ts moves.test.ts package.test.ts webgpu.test.ts faults.test.ts
+run wasm_runner.test.ts early.test.ts op_times.test.ts early_browser.test.ts local.test.ts api.test.ts moves.test.ts package.test.ts webgpu.test.ts faults.test.ts
 node --disable-warning=ExperimentalWarning "$SOURCE/tests/e2e/browser/measure.mjs" "${BUILT_MODEL:?}" \
   --package "$PACKAGE" --engine wasm --tokens 16 --repeat 1 >"$work/measured"
 grep -c '"completion_tokens":16' "$work/measured" | grep -qx 2 # both runs answered

@@ -227,15 +227,14 @@ export class LocalHost {
     }
   }
 
-  /** Between two answers; null where the runner or its device has no clock. */
+  /** Between two answers; null where the device has no clock. */
   async opTimes(): Promise<OpTime[] | null> {
     const release = await this.takeTurn();
     try {
       await this.allHere();
-      const times = (await this.current().opTimes?.()) ?? null;
-      this.session?.dispose();
+      this.session?.dispose(); // a pool may have pages for one
       this.session = undefined;
-      return times;
+      return await this.current().opTimes();
     } catch (thrown) {
       if (LaminaError.from(thrown, 'device').code === 'unsupported') return null;
       throw thrown;

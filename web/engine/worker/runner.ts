@@ -52,8 +52,8 @@ export interface Runner {
    * is lost; the session then is where it was before.
    */
   step(session: Session): Promise<TokenEvent[]>;
-  /** Of a step of one token, with all weights here; it overwrites the keys and values of the first page. */
-  opTimes?(): Promise<OpTime[]>;
+  /** Of the step of a first token, with all weights here. Throws `unsupported` where nothing has a clock. */
+  opTimes(): Promise<OpTime[]>;
   /** Keys and values of all that is cached, canonical f16. */
   exportKv(session: Session): Promise<Uint16Array>;
   /** Takes over a session from another runner, with `kv` of its first `positions`. */

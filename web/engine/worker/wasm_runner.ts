@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { CpuEngine, Session, TokenEvent } from '../../abi/module.ts';
-import type { MemoryUse } from '../types.ts';
+import type { MemoryUse, OpTime } from '../types.ts';
 import { Arrivals } from './arrivals.ts';
 import { loadShards, type Runner, type RunnerParts } from './runner.ts';
+
+const PROFILED_STEPS = 16;
 
 /** The CPU engine, whose weights and steps are in the module. */
 export class WasmRunner implements Runner {
@@ -41,6 +43,10 @@ export class WasmRunner implements Runner {
   abandon(session: Session): void {
     if (this.#inParts === session) session.undo();
     this.#inParts = undefined;
+  }
+
+  async opTimes(): Promise<OpTime[]> {
+    return this.engine.profile(PROFILED_STEPS);
   }
 
   async exportKv(session: Session): Promise<Uint16Array> {

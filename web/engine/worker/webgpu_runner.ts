@@ -134,13 +134,14 @@ export class WebGpuRunner implements Runner {
   }
 
   async opTimes(): Promise<OpTime[]> {
-    const place = Int32Array.of(0);
-    const batch = {
-      tokens: place, positions: place, kvIndices: place, sequence: place,
-      wantsLogits: Uint8Array.of(1), blockTable: place, tableStride: 1,
-    };
-    const times = await this.executor.profile(batch, 64);
-    return times.map(({ label, count, us: microseconds, bytes }) => ({ label, count, microseconds, bytes }));
+    const session = this.engine.createSession();
+    try {
+      session.setPrompt([0]);
+      const times = await this.executor.profile(copyOf(session.next(1)!), 64);
+      return times.map(({ label, count, us: microseconds, bytes }) => ({ label, count, microseconds, bytes }));
+    } finally {
+      session.dispose();
+    }
   }
 
   async exportKv(session: Session): Promise<Uint16Array> {

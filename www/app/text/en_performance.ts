@@ -23,10 +23,10 @@ export const enPerformance = {
   'perf.total': '{total} on {engine}',
 
   'perf.ops': 'Time per operation',
-  'perf.opsHint': 'What one token costs on the device, by its own clock. The next message is read from its start afterwards.',
+  'perf.opsHint': 'What one token costs where it is computed. The next message is read from its start afterwards.',
   'perf.opsMeasure': 'Measure',
   'perf.opsMeasuring': 'Measuring',
-  'perf.opsNone': '{engine} does not tell: only WebGPU devices with a clock do.',
+  'perf.opsNone': '{engine} does not tell: the engines in this browser do, WebGPU where the device has a clock.',
   'perf.opsNoModel': 'Load a model first.',
   'perf.op': 'Operation',
   'perf.opCount': 'In a token',
