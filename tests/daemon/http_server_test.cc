@@ -307,9 +307,9 @@ TEST(HttpServer, TakesItsPortAgain) {
 // comes first, on_close() is told at most once and never behind the answer's end.
 TEST(HttpServer, RacesToTheEnd) {
   for (int round = 0; round < 30; ++round) {
-    LiveServer server;
     std::atomic<int> closes = 0, ends = 0, late = 0;
     std::promise<std::shared_ptr<HttpResponder>> asked;
+    LiveServer server;  // ends first: what is posted behind its stop runs then
     server->add(route("GET", "/race", [&](const HttpRequest&, auto responder) {
       responder->on_close([&] {
         ++closes;

@@ -286,9 +286,9 @@ TEST(WebSocket, TellsThatTheServerStops) {
 // Stop, close by the peer and sends from a task at the same time: one closed(), no crash.
 TEST(WebSocket, RacesToTheEnd) {
   for (int round = 0; round < 20; ++round) {
-    ScriptedServer server;
     Scripted::Peer kept;
     std::promise<void> opened;
+    ScriptedServer server;  // ends first: what is posted behind its stop runs then
     server.handler->on_opened = [&](Scripted::Peer peer) {
       kept = peer;
       opened.set_value();
