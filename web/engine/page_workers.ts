@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The helping threads of an engine's worker, made by the page. In Firefox a worker that makes one itself
-// waits inside `new Worker` for the page's thread, and one start in ten never comes back.
+// waits inside `new Worker` for the page's thread, and one start in eight never comes back.
 
 /** Asked by the engine's worker: a worker of thread.js that talks at `port`, or its end. */
 export type WorkerRequest = { id: number; port: MessagePort } | { id: number; stop: true };
