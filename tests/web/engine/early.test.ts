@@ -14,7 +14,7 @@ import { WasmRunner } from '../../../web/engine/worker/wasm_runner.ts';
 import { WebGpuRunner } from '../../../web/engine/worker/webgpu_runner.ts';
 import { WebGpuExecutor } from '../../../web/webgpu/executor.ts';
 import type { ShardsOptions } from '../../../web/storage/index.ts';
-import { LAMINA, SOURCE, WORK } from './support.ts';
+import { dawn, LAMINA, SOURCE, WORK } from './support.ts';
 
 const folder = path.join(WORK, 'early');
 const modules = pathToFileURL(process.env.LAMINA_MODULES ?? path.join(SOURCE, 'build/wasm'));
@@ -57,14 +57,6 @@ function held(model: Model, bad?: LaminaError) {
     onLoaded: () => {},
   } as unknown as RunnerParts;
   return { parts, release, delivered, allButOne: () => delivered.length === count - 1 };
-}
-
-async function dawn(): Promise<GPU | undefined> {
-  const icd = '/usr/lib/chromium/vk_swiftshader_icd.json';
-  if (!fs.existsSync(icd)) return undefined;
-  process.env.VK_DRIVER_FILES = process.env.VK_ICD_FILENAMES = icd;
-  const { dawn: made } = await import('../webgpu/support.ts');
-  return made();
 }
 
 // Steps until the answer ends, or until `until` says so while weights are awaited.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The real daemon under test, and a wire to it that can be cut.
 import { spawn, type ChildProcess } from 'node:child_process';
+import fs from 'node:fs';
 import net from 'node:net';
 
 export const delay = (ms: number) => new Promise((done) => setTimeout(done, ms));
@@ -13,6 +14,15 @@ const need = (name: string): string => {
 export const LAMINA = need('LAMINA');
 export const SOURCE = need('SOURCE');
 export const WORK = need('WORK');
+
+/** Dawn on the SwiftShader that comes with Chromium; undefined without. */
+export async function dawn(): Promise<GPU | undefined> {
+  const icd = '/usr/lib/chromium/vk_swiftshader_icd.json';
+  if (!fs.existsSync(icd)) return undefined;
+  process.env.VK_DRIVER_FILES = process.env.VK_ICD_FILENAMES = icd;
+  const { dawn: made } = await import('../webgpu/support.ts');
+  return made();
+}
 
 // Nothing outlives its test.
 const children = new Set<ChildProcess>();
