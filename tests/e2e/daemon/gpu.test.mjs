@@ -16,7 +16,7 @@ after(() => daemon?.child.kill('SIGKILL'));
 const slots = 8;
 const ask = (id, number) => client.say({
   type: 'generate', id, prompt: `${['Once upon a time', 'The owl', 'A fox and a bell'][number % 3]} ${number}`,
-  max_tokens: 400, ignore_eos: true, logprobs: 2, sampling: { temperature: 0 },
+  max_tokens: 400, ignore_eos: true, logprobs: 5, sampling: { temperature: 0 },
 });
 async function answer(id) {
   const done = await client.next((f) => f.id === id && (f.type === 'done' || f.type === 'error'), 240000);
@@ -24,15 +24,16 @@ async function answer(id) {
   client.of(id).forEach((f, i) => assert.equal(f.seq, i + 1));
   return client.of(id).flatMap((f) => f.logprobs ?? []);
 }
-// The engines round differently: answers may part, but only where two tokens were as good as equally
-// likely.
+// The engines round differently: answers may part, but only where the tokens were as good as equally
+// likely; three and more at times.
 function agree(moved, still, number) {
   assert.equal(moved.length, 400);
   const parted = still.findIndex((p, i) => p.token !== moved[i].token);
   if (parted < 0) return true;
-  const [first, second] = still[parted].top;
-  assert.ok(first.logprob - second.logprob < 0.1, `request ${number}, token ${parted}: ${JSON.stringify(still[parted])}`);
-  assert.equal(moved[parted].token, second.token);
+  const { top } = still[parted];
+  const taken = top.find((p) => p.token === moved[parted].token);
+  assert.ok(top[0].logprob - taken?.logprob < 0.1,
+    `request ${number}, token ${parted}: ${moved[parted].token}, not ${JSON.stringify(still[parted])}`);
   return false;
 }
 let moves = 0;
