@@ -5,20 +5,21 @@ import { execFileSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 
 import { serve } from '../abi/chromium.mjs';
-import { startFirefox } from '../support/firefox.mjs';
+import { Firefox } from '../support/firefox.ts';
 
 const { BUILT_MODEL, FIREFOX, LAMINA, PACKAGE } = process.env;
 const PROMPT = 'Once upon a time';
 const TOKENS = 48;
 const TIE = 0.05; // of a logarithm of probability: D-013
 
-let firefox, server;
+let firefox, page, server;
 const asked = [];
 
 before(async () => {
   server = await serve({ package: PACKAGE, model: BUILT_MODEL }, { onRequest: (url) => asked.push(url) });
-  firefox = await startFirefox(FIREFOX);
-  await firefox.goto(`${server.url}/`);
+  firefox = await Firefox.start(FIREFOX);
+  page = await firefox.open();
+  await page.goto(`${server.url}/`);
 });
 after(async () => {
   await firefox?.close();
@@ -26,7 +27,7 @@ after(async () => {
 });
 
 /** Greedy text, and what the engine says of itself. `logprobs`: of how many tokens at each place. */
-const answer = (engine, prompt, tokens, logprobs = null) => firefox.run(async (task) => {
+const answer = (engine, prompt, tokens, logprobs = null) => page.run(async (task) => {
   const { createEngine } = await import('/package/dist/index.js');
   const engine = await createEngine({ model: '/model/', engine: task.engine });
   try {
@@ -61,7 +62,7 @@ test('engines start again and again', async () => {
 });
 
 test('WebGPU parts from WebAssembly at ties alone', async (t) => {
-  const features = await firefox.run(async () => [...await navigator.gpu?.requestAdapter().then((a) => a?.features) ?? []]);
+  const features = await page.run(async () => [...await navigator.gpu?.requestAdapter().then((a) => a?.features) ?? []]);
   if (features.length === 0) return t.skip('Firefox has no adapter here: no lavapipe (Debian: mesa-vulkan-drivers)');
   console.log(`# shader-f16: ${features.includes('shader-f16')}`);
   const [gpu, wasm] = [await answer('webgpu', PROMPT, TOKENS), await answer('wasm', PROMPT, TOKENS)];

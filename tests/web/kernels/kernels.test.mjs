@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { inPage, serve } from '../abi/chromium.mjs';
-import { startFirefox } from '../support/firefox.mjs';
+import { Firefox } from '../support/firefox.ts';
 
 const { CHROMIUM, FIREFOX, KERNELS } = process.env;
 let server;
@@ -14,10 +14,11 @@ before(async () => {
 after(() => server?.close());
 
 async function inFirefox(task) {
-  const firefox = await startFirefox(FIREFOX);
+  const firefox = await Firefox.start(FIREFOX);
   try {
-    await firefox.goto(`${server.url}/`);
-    return await firefox.run(async (given) => (await import('/cross/wasi_browser.js')).run(given), task);
+    const page = await firefox.open();
+    await page.goto(`${server.url}/`);
+    return await page.run(async (given) => (await import('/cross/wasi_browser.js')).run(given), task);
   } finally {
     await firefox.close();
   }
