@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# www_test.sh unit: types and unit tests of the page. www_test.sh e2e [FILE...]: the built page in
-# Chromium, against a static host and the daemon. A part that cannot run prints "skipped: WHY" and
-# ends with 77. In its environment: SOURCE, BUILD, and for e2e LAMINA, BUILT_MODEL, LAMINA_MODULES
-# (default build/wasm).
+# www_test.sh unit: types and unit tests of the page. www_test.sh e2e|firefox [FILE...]: the built page
+# in Chromium or in Firefox, against a static host and the daemon. A part that cannot run prints
+# "skipped: WHY" and ends with 77. In its environment: SOURCE, BUILD, and for the built page LAMINA,
+# BUILT_MODEL, LAMINA_MODULES (default build/wasm).
 set -euo pipefail
 part=$1
 shift
@@ -17,12 +17,17 @@ if [ "$part" = unit ]; then
   exec npx vitest run "$@"
 fi
 
-[ -n "${CHROMIUM:-}" ] || skip "no Chromium here"
+if [ "$part" = firefox ]; then
+  export FIREFOX=${FIREFOX:-$(command -v firefox-esr || command -v firefox || true)}
+  [ -n "$FIREFOX" ] || skip "no Firefox here (Debian: firefox-esr)"
+else
+  [ -n "${CHROMIUM:-}" ] || skip "no Chromium here"
+fi
 export LAMINA_MODULES=${LAMINA_MODULES:-$SOURCE/build/wasm}
 [ -f "$LAMINA_MODULES/lamina-simd128-single.wasm" ] ||
   skip "no modules in $LAMINA_MODULES: cmake --workflow --preset wasm makes them"
 export LAMINA_DEMO_MODEL=${BUILT_MODEL:?} LAMINA_WWW_OUT=$BUILD/www
 npx vite build --logLevel warn >"$BUILD/web/www-build.log"
-cd "$SOURCE/tests/www/e2e"
+cd "$SOURCE/tests/www/$part"
 [ $# -gt 0 ] || set -- *.test.ts
 exec node --test --test-force-exit --test-concurrency=1 --test-timeout=300000 "$@"

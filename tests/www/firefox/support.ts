@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// The page in Firefox, as its user sees it.
+
+import { after, before } from 'node:test';
+import { Firefox, type FirefoxPage } from '../../web/support/firefox.ts';
+import { BUILT } from '../support/browser.ts';
+import { StaticServer } from '../support/static_server.ts';
+
+export const FIREFOX = process.env['FIREFOX'] ?? '/usr/bin/firefox-esr';
+export const STORY = 'Tell me a story about an owl and a bell.';
+
+export interface Host {
+  firefox: Firefox;
+  /** The built page, without headers of its own. */
+  server: StaticServer;
+}
+
+/** There before a file's first test, gone after the last. */
+export function hosted(): Host {
+  const host = {} as Host;
+  before(async () => {
+    host.server = await StaticServer.start(BUILT);
+    host.firefox = await Firefox.start(FIREFOX);
+  });
+  after(async () => {
+    await host.firefox?.close();
+    await host.server?.down().catch(() => {}); // a test may have stopped it
+  });
+  return host;
+}
+
+/** Greedy, so that the same question has the same answer; `longest` tokens, 0 for no limit. */
+export function greedy(longest = 0): Record<string, unknown> {
+  return { 'lamina.sampling': { temperature: 0, maxTokens: longest, seed: 1 } };
+}
+
+// What the policy refused is an error of the page too.
+function begin(storage: Readonly<Record<string, unknown>>): void {
+  if (location.protocol !== 'http:') return;
+  for (const [name, value] of Object.entries(storage)) {
+    if (localStorage.getItem(name) === null) localStorage.setItem(name, JSON.stringify(value));
+  }
+  addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
+    console.error(`refused by ${violatedDirective}: ${blockedURI}`));
+}
+
+interface Target {
+  css: string;
+  text: string;
+}
+
+export class Visit {
+  readonly page: FirefoxPage;
+
+  private constructor(page: FirefoxPage) {
+    this.page = page;
+  }
+
+  /** Of someone who was never here. `storage` is in localStorage before the page's scripts run. */
+  static async begin(firefox: Firefox, url: string, storage: Readonly<Record<string, unknown>> = {}): Promise<Visit> {
+    const visit = new Visit(await firefox.open(begin, storage));
+    await visit.page.goto(url);
+    return visit;
+  }
+
+  /** Until an element of `css` whose label or words have `text` is seen. */
+  async sees(css: string, text = '', ms = 30_000): Promise<void> {
+    await this.page.until(placeOf, { css, text }, ms);
+  }
+
+  /** With the pointer, once it is there and nothing lies above it. */
+  async click(css: string, text = ''): Promise<void> {
+    const [x, y] = await this.page.until(placeOf, { css, text });
+    await this.page.clickAt(x, y);
+  }
+
+  focused(): Promise<string> {
+    return this.page.run(() => {
+      const at = document.activeElement;
+      return at?.getAttribute('aria-label') ?? at?.textContent?.trim() ?? '';
+    });
+  }
+
+  async ask(text: string): Promise<void> {
+    await this.click('.composer textarea');
+    await this.page.type(text);
+    await this.page.press('Enter');
+    await this.asked(text);
+  }
+
+  /** Until the question is the conversation's last. */
+  async asked(text: string): Promise<void> {
+    await this.page.until((said) => document.querySelector('.message:nth-last-child(2) .bubble')?.textContent === said, text);
+  }
+
+  /** Until nothing is being answered; the last answer's text. */
+  answered(ms = 60_000): Promise<string> {
+    return this.page.until(() => {
+      const last = document.querySelector('.message.answer.last');
+      const text = last?.querySelector<HTMLElement>('.markdown[data-drawn]');
+      return last?.querySelector('.actions') && text ? text.innerText.trim() : '';
+    }, null, ms);
+  }
+
+  /** Until the last answer has more than `characters`. */
+  async grown(characters: number, ms = 60_000): Promise<void> {
+    await this.page.until((n) => (document.querySelector('.message.answer.last .markdown')?.textContent ?? '').length > n, characters, ms);
+  }
+
+  text(): Promise<string> {
+    return this.page.run(() => document.querySelector<HTMLElement>('.message.answer.last .markdown')?.innerText.trim() ?? '');
+  }
+
+  /** Until the badge names the engine that computes. */
+  async badge(engine: string): Promise<void> {
+    await this.page.until((name) => document.querySelector('.badge-text')?.textContent === name, engine, 60_000);
+  }
+
+  async moveTo(engine: string): Promise<void> {
+    await this.click('.badge');
+    await this.click('.engine-kind', engine);
+  }
+
+  /** Until the page would open without network. */
+  async offlineReady(): Promise<void> {
+    await this.page.until(async () => {
+      const found = await navigator.serviceWorker.getRegistration();
+      return found?.active?.state === 'activated' && navigator.serviceWorker.controller !== null;
+    });
+  }
+}
+
+// Its middle, where a click would meet it; null while it cannot be met.
+function placeOf({ css, text }: Target): [number, number] | null {
+  for (const element of document.querySelectorAll<HTMLElement>(css)) {
+    if (!(element.getAttribute('aria-label') ?? element.innerText).includes(text)) continue;
+    element.scrollIntoView({ block: 'nearest', behavior: 'instant' });
+    const { x, y, width, height } = element.getBoundingClientRect();
+    const [atX, atY] = [x + width / 2, y + height / 2];
+    if (element.contains(document.elementFromPoint(atX, atY)) && !element.matches(':disabled')) return [atX, atY];
+  }
+  return null;
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// A visit to a plain static host that sends no headers, computed in WebAssembly.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { greedy, hosted, STORY, Visit } from './support.ts';
+
+const host = hosted();
+
+async function visit(work: (visit: Visit) => Promise<void>, storage: Record<string, unknown> = greedy(40)): Promise<void> {
+  const begun = await Visit.begin(host.firefox, host.server.url, storage);
+  await work(begun);
+  assert.deepEqual(begun.page.errors, []);
+  await begun.page.close();
+}
+
+test('a first visit: threads, one click to an answer, the way on, and all of it without network', () => visit(async (here) => {
+  await here.page.until(() => globalThis.crossOriginIsolated); // by the service worker's headers
+  await here.offlineReady();
+  await here.click('.example', STORY);
+  const first = await here.answered();
+  assert.match(first, /There once was/);
+  await here.badge('WebAssembly');
+  assert.ok(host.server.count('.bin') > 0, 'the model came from the host');
+  await here.sees('.message.answer.last .numbers span', 'on WebAssembly');
+  await here.click('.badge');
+  const facts = await here.page.run(() => document.querySelector<HTMLElement>('.facts')?.innerText ?? '');
+  assert.match(facts, /WebAssembly, \d+ threads/);
+  assert.match(facts, /WebGPU/, 'why it is not WebGPU');
+  await here.page.press('Escape');
+
+  await here.ask('What is the opposite of dark?');
+  assert.match(await here.answered(), /light/);
+  host.server.asked.length = 0;
+  await here.page.reload();
+  assert.match(await here.answered(), /light/, 'the conversation is still there');
+  await here.ask('What is the opposite of happy?');
+  const third = await here.answered();
+  assert.match(third, /sad/);
+  assert.equal(host.server.count('.bin'), 0, 'the model is still there');
+
+  await host.server.down();
+  try {
+    await here.page.reload();
+    assert.equal(await here.answered(), third);
+    await here.click('.sidebar a, .sidebar button', 'New chat');
+    await here.click('.example', STORY);
+    await here.asked(STORY);
+    assert.equal(await here.answered(), first);
+    for (const view of ['models', 'performance', 'settings']) {
+      await here.page.run((name) => (location.hash = `#/${name}`), view);
+      await here.sees('main h1');
+    }
+  } finally {
+    await host.server.up();
+  }
+}));
+
+test('stop ends the answer with what there is, by button and by key; it can go on', () => visit(async (here) => {
+  await here.ask(STORY);
+  await here.grown(12);
+  await here.click('.send', 'Stop');
+  const first = await here.answered();
+  await here.sees('.end-line', 'Stopped');
+  await here.click('.actions button', 'Continue this answer');
+  await here.grown(first.length + 20);
+  await here.page.press('Escape');
+  const second = await here.answered();
+  assert.ok(second.startsWith(first), `${JSON.stringify(second)} goes on from ${JSON.stringify(first)}`);
+}, { 'lamina.engine': 'wasm', ...greedy() }));
