@@ -2,61 +2,40 @@
 // Prompts behind the download, in Node: layers are computed before the last shard comes, to the same
 // answer, and what is left half computed leaves nothing behind.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import fs from 'node:fs';
-import path from 'node:path';
 import { before, test } from 'node:test';
-import { pathToFileURL } from 'node:url';
-import { LaminaModule, type Model, type Session } from '../../../web/abi/module.ts';
+import type { Model, Session } from '../../../web/abi/module.ts';
 import { LaminaError } from '../../../web/engine/errors.ts';
-import type { Runner, RunnerParts } from '../../../web/engine/worker/runner.ts';
-import { WasmRunner } from '../../../web/engine/worker/wasm_runner.ts';
-import { WebGpuRunner } from '../../../web/engine/worker/webgpu_runner.ts';
+import { InModule } from '../../../web/engine/worker/in_module.ts';
+import type { Runner } from '../../../web/engine/worker/runner.ts';
 import { WebGpuExecutor } from '../../../web/webgpu/executor.ts';
-import type { ShardsOptions } from '../../../web/storage/index.ts';
-import { dawn, LAMINA, SOURCE, WORK } from './support.ts';
+import { converted, makeRunner, ModelHere, withoutGpu } from './support.ts';
 
-const folder = path.join(WORK, 'early');
-const modules = pathToFileURL(process.env.LAMINA_MODULES ?? path.join(SOURCE, 'build/wasm'));
-const read = (file: string) => new Uint8Array(fs.readFileSync(path.join(folder, file)));
 const OPTIONS = { temperature: 0, maxTokens: 8, ignoreEos: true };
 const SENTENCE = 'Once upon a time there was an owl who lived in a tall tree. ';
 
+let folder = '';
 before(() => {
-  const source = path.join(SOURCE, 'tests/models/storyteller');
-  execFileSync(LAMINA, ['convert', source, folder, '--dtype', 'i8', '--shard-size', '256K', '--quiet']);
+  folder = converted('early', '--dtype', 'i8', '--shard-size', '256K');
 });
 
-/** A model whose last shard is held until release(); `bad`: then it fails so. */
-function held(model: Model, bad?: LaminaError) {
-  const count = model.shards().length;
-  const order = Array.from({ length: count }, (_, i) => i);
+/** Parts whose last shard is held until release(); `bad`: then the load fails so. */
+function held(here: ModelHere, bad?: LaminaError) {
+  const last = here.shards.length - 1;
   let release = () => {};
   const released = new Promise<void>((done) => {
     release = done;
   });
-  const delivered: number[] = [];
-  const stored = {
-    manifest: { order },
-    async *shards(signal: AbortSignal, _: unknown, options: ShardsOptions) {
+  let delivered = 0;
+  const parts = here.parts(async (index, signal) => {
+    if (index === last) {
       const aborted = new Promise<never>((_, fail) =>
         signal.addEventListener('abort', () => fail(new LaminaError('cancelled', 'aborted'))));
-      aborted.catch(() => {});
-      for (const index of order) {
-        if (index === count - 1) await Promise.race([released, aborted]);
-        if (index === count - 1 && bad) throw bad;
-        delivered.push(index);
-        const bytes = read(model.shards()[index]!.file);
-        options.place?.(index)?.set(bytes);
-        yield { index, bytes };
-      }
-    },
-  };
-  const parts = {
-    model, stored, contextSize: 1024, threads: 1, memoryBudget: undefined, signal: undefined,
-    onLoaded: () => {},
-  } as unknown as RunnerParts;
-  return { parts, release, delivered, allButOne: () => delivered.length === count - 1 };
+      await Promise.race([released, aborted]);
+      if (bad) throw bad;
+    }
+    ++delivered;
+  });
+  return { parts, release, allButOne: () => delivered === last };
 }
 
 // Steps until the answer ends, or until `until` says so while weights are awaited.
@@ -80,40 +59,27 @@ function asked(runner: Runner, prompt = promptOf(runner)): Session {
   return session;
 }
 
-async function make(kind: string, parts: RunnerParts, inModule = new Set<number>()): Promise<Runner> {
-  return kind === 'wasm' ? new WasmRunner(parts, inModule) : WebGpuRunner.create(parts);
-}
-
 for (const [kind, threads] of [['wasm', 1], ['wasm', 2], ['webgpu', 1]] as const) {
-  const opened = async () => {
-    const module = await LaminaModule.load(modules, { threads });
-    return { module, model: module.openModel(read('manifest.json'), read('tokenizer.json')) };
-  };
   // Layers whose weights are not in the last shard.
   const early = (model: Model) => {
     const last = model.shards().at(-1)!.layers.filter((layer) => layer >= 0);
     return Math.min(model.info.config['n_layers'] as number, ...last);
   };
-  const prepared = async () => {
-    if (kind === 'wasm') return true;
-    const gpu = await dawn();
-    if (gpu) Object.defineProperty(globalThis.navigator, 'gpu', { value: gpu, configurable: true });
-    return gpu !== undefined;
-  };
 
   test(`${kind}, ${threads} threads: the layers that are here come first, and the answer is the same`, async (t) => {
-    if (!(await prepared())) return t.skip('no software Vulkan device here');
-    const { module, model } = await opened();
-    using _ = module;
-    const source = held(model);
+    const why = kind === 'webgpu' && await withoutGpu();
+    if (why) return t.skip(why);
+    using here = await ModelHere.open(folder, threads);
+    const { model } = here;
+    const source = held(here);
     let layers = 0; // computed, of the first rows
     const stepLayers = WebGpuExecutor.prototype.stepLayers;
     t.mock.method(WebGpuExecutor.prototype, 'stepLayers', function (this: WebGpuExecutor, ...args: Parameters<typeof stepLayers>) {
       layers = args[2];
       return stepLayers.apply(this, args);
     });
-    const inModule = new Set<number>();
-    const runner = await make(kind, source.parts, inModule);
+    const inModule = new InModule();
+    const runner = await makeRunner(kind, source.parts, inModule);
     const session = asked(runner);
     const chunks = Math.ceil(session.usage.pending / runner.engine.info.maxRows);
     let computed = 0;
@@ -136,7 +102,7 @@ for (const [kind, threads] of [['wasm', 1], ['wasm', 2], ['webgpu', 1]] as const
     session.dispose();
     await runner.arrivals.all;
     runner.dispose();
-    const plain = await make(kind, source.parts, inModule);
+    const plain = await makeRunner(kind, source.parts, inModule);
     await plain.arrivals.all;
     assert.equal(await answer(plain, asked(plain)), text);
     assert.ok(text.length > 10);
@@ -144,11 +110,11 @@ for (const [kind, threads] of [['wasm', 1], ['wasm', 2], ['webgpu', 1]] as const
   });
 
   test(`${kind}, ${threads} threads: what is left in the middle leaves nothing behind`, async (t) => {
-    if (!(await prepared())) return t.skip('no software Vulkan device here');
-    const { module, model } = await opened();
-    using _ = module;
-    const source = held(model);
-    const runner = await make(kind, source.parts);
+    const why = kind === 'webgpu' && await withoutGpu();
+    if (why) return t.skip(why);
+    using here = await ModelHere.open(folder, threads);
+    const source = held(here);
+    const runner = await makeRunner(kind, source.parts);
     const session = asked(runner);
     await answer(runner, session, source.allButOne);
     runner.abandon(session);
@@ -167,11 +133,11 @@ for (const [kind, threads] of [['wasm', 1], ['wasm', 2], ['webgpu', 1]] as const
   });
 
   test(`${kind}, ${threads} threads: a shard that cannot come ends the answer with its error`, async (t) => {
-    if (!(await prepared())) return t.skip('no software Vulkan device here');
-    const { module, model } = await opened();
-    using _ = module;
-    const source = held(model, new LaminaError('integrity', 'shards/00009.bin: wrong'));
-    const runner = await make(kind, source.parts);
+    const why = kind === 'webgpu' && await withoutGpu();
+    if (why) return t.skip(why);
+    using here = await ModelHere.open(folder, threads);
+    const source = held(here, new LaminaError('integrity', 'shards/00009.bin: wrong'));
+    const runner = await makeRunner(kind, source.parts);
     const session = asked(runner);
     await answer(runner, session, source.allButOne);
     source.release();

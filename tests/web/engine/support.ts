@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The real daemon under test, and a wire to it that can be cut.
-import { spawn, type ChildProcess } from 'node:child_process';
+// The real daemon under test, and a wire to it that can be cut; the engines of this process.
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { LaminaModule, type Model } from '../../../web/abi/module.ts';
+import { InModule } from '../../../web/engine/worker/in_module.ts';
+import type { Runner, RunnerParts } from '../../../web/engine/worker/runner.ts';
+import { WasmRunner } from '../../../web/engine/worker/wasm_runner.ts';
+import { WebGpuRunner } from '../../../web/engine/worker/webgpu_runner.ts';
+import type { ShardsOptions } from '../../../web/storage/index.ts';
 
 export const delay = (ms: number) => new Promise((done) => setTimeout(done, ms));
 
@@ -15,13 +23,81 @@ export const LAMINA = need('LAMINA');
 export const SOURCE = need('SOURCE');
 export const WORK = need('WORK');
 
-/** Dawn on the SwiftShader that comes with Chromium; undefined without. */
-export async function dawn(): Promise<GPU | undefined> {
+/** Why no test can have WebGPU in Node; else undefined, and `navigator.gpu` is Dawn on Chromium's SwiftShader. */
+export async function withoutGpu(): Promise<string | undefined> {
   const icd = '/usr/lib/chromium/vk_swiftshader_icd.json';
-  if (!fs.existsSync(icd)) return undefined;
+  if (!fs.existsSync(icd)) return 'no software Vulkan device here (Debian: chromium)';
   process.env.VK_DRIVER_FILES = process.env.VK_ICD_FILENAMES = icd;
-  const { dawn: made } = await import('../webgpu/support.ts');
-  return made();
+  const { dawn } = await import('../webgpu/support.ts');
+  Object.defineProperty(globalThis.navigator, 'gpu', { value: await dawn(), configurable: true });
+  return undefined;
+}
+
+/** The demo model, converted with `flags` into a folder of WORK. */
+export function converted(name: string, ...flags: string[]): string {
+  const folder = path.join(WORK, name);
+  const source = path.join(SOURCE, 'tests/models/storyteller');
+  execFileSync(LAMINA, ['convert', source, folder, ...flags, '--quiet']);
+  return folder;
+}
+
+/** The model of a folder in this process: a module of its own, and shards as a store gives them. */
+export class ModelHere implements Disposable {
+  readonly module: LaminaModule;
+  readonly model: Model;
+  readonly #folder: string;
+
+  private constructor(module: LaminaModule, folder: string) {
+    this.#folder = folder;
+    this.module = module;
+    this.model = module.openModel(this.read('manifest.json'), this.read('tokenizer.json'));
+  }
+
+  static async open(folder: string, threads = 1): Promise<ModelHere> {
+    const modules = pathToFileURL(process.env.LAMINA_MODULES ?? path.join(SOURCE, 'build/wasm'));
+    return new ModelHere(await LaminaModule.load(modules, { threads }), folder);
+  }
+
+  get shards(): number[] {
+    return this.model.shards().map((_, index) => index);
+  }
+
+  read(file: string): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(fs.readFileSync(path.join(this.#folder, file)));
+  }
+
+  /** What runners are made of. `coming`, awaited before each shard, ends the load with what it throws. */
+  parts(coming: Coming = async () => {}): RunnerParts {
+    const { model, shards } = this;
+    const read = (index: number) => this.read(model.shards()[index]!.file);
+    const stored = {
+      manifest: { order: shards },
+      async *shards(signal: AbortSignal, _: unknown, { indices = shards, place }: ShardsOptions) {
+        for (const index of indices) {
+          await coming(index, signal);
+          const bytes = read(index);
+          place?.(index)?.set(bytes);
+          yield { index, bytes };
+        }
+      },
+    };
+    return {
+      model, stored, contextSize: 1024, threads: this.module.threads, memoryBudget: undefined,
+      signal: undefined, onLoaded: () => {},
+    } as unknown as RunnerParts;
+  }
+
+  [Symbol.dispose](): void {
+    this.module[Symbol.dispose]();
+  }
+}
+
+export type Coming = (index: number, signal: AbortSignal) => Promise<unknown>;
+
+export async function makeRunner(
+  kind: 'wasm' | 'webgpu', parts: RunnerParts, inModule = new InModule(),
+): Promise<Runner> {
+  return kind === 'wasm' ? new WasmRunner(parts, inModule) : WebGpuRunner.create(parts);
 }
 
 // Nothing outlives its test.

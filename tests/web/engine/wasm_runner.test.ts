@@ -1,46 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading into the module, in Node: what a load that failed has brought is not asked for again.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import fs from 'node:fs';
-import path from 'node:path';
 import { test } from 'node:test';
-import { pathToFileURL } from 'node:url';
-import { LaminaModule } from '../../../web/abi/module.ts';
 import { LaminaError } from '../../../web/engine/errors.ts';
-import type { RunnerParts } from '../../../web/engine/worker/runner.ts';
+import { InModule } from '../../../web/engine/worker/in_module.ts';
 import { WasmRunner } from '../../../web/engine/worker/wasm_runner.ts';
-import { LAMINA, SOURCE, WORK } from './support.ts';
+import { converted, ModelHere } from './support.ts';
 
 test('a load that broke off goes on where it was, and a later runner loads nothing', async () => {
-  const folder = path.join(WORK, 'shards');
-  const source = path.join(SOURCE, 'tests/models/storyteller');
-  execFileSync(LAMINA, ['convert', source, folder, '--shard-size', '1M', '--quiet']);
-  const modules = process.env.LAMINA_MODULES ?? path.join(SOURCE, 'build/wasm');
-  using module = await LaminaModule.load(pathToFileURL(modules), { threads: 1 });
-  const read = (file: string) => fs.readFileSync(path.join(folder, file));
-  const model = module.openModel(read('manifest.json'), read('tokenizer.json'));
-  const all = model.shards().map((_, index) => index);
-  const asked: number[][] = [];
-  const stored = {
-    manifest: { order: all },
-    async *shards(_: unknown, __: unknown, options: { indices?: number[] }) {
-      const wanted = options.indices ?? all;
-      asked.push(wanted);
-      for (const index of wanted) {
-        if (asked.length === 1 && index === 3) throw new LaminaError('offline', 'gone');
-        yield { index, bytes: read(model.shards()[index]?.file ?? '') };
-      }
-    },
-  };
-  const parts = {
-    model, stored, contextSize: 256, threads: 1, memoryBudget: undefined, signal: undefined,
-    onLoaded: () => {},
-  } as unknown as RunnerParts;
-  const inModule = new Set<number>();
-  const broken = new WasmRunner(parts, inModule);
-  await assert.rejects(broken.arrivals.all, { code: 'offline' });
-  broken.dispose();
+  using here = await ModelHere.open(converted('shards', '--shard-size', '1M'));
+  const asked: number[] = [];
+  let broken = true;
+  const parts = here.parts(async (index) => {
+    asked.push(index);
+    if (broken && index === 3) throw new LaminaError('offline', 'gone');
+  });
+  const inModule = new InModule();
+  const first = new WasmRunner(parts, inModule);
+  await assert.rejects(first.arrivals.all, { code: 'offline' });
+  first.dispose();
+  broken = false;
   const runner = new WasmRunner(parts, inModule);
   await runner.arrivals.all;
   const session = runner.engine.createSession();
@@ -50,5 +29,35 @@ test('a load that broke off goes on where it was, and a later runner loads nothi
   const later = new WasmRunner(parts, inModule);
   await later.arrivals.all;
   later.dispose();
-  assert.deepEqual(asked, [all, all.slice(3)]);
+  assert.deepEqual(asked, [0, 1, 2, 3, ...here.shards.slice(3)]);
+});
+
+for (const threads of [1, 2]) {
+  test(`${threads} threads: two runners that load at once fetch each shard once`, async () => {
+    using here = await ModelHere.open(converted(`twice${threads}`, '--dtype', 'i8', '--shard-size', '1M'), threads);
+    const asked: number[] = [];
+    const parts = here.parts(async (index) => asked.push(index));
+    const inModule = new InModule();
+    const runners = [new WasmRunner(parts, inModule), new WasmRunner(parts, inModule)];
+    await Promise.all(runners.map((runner) => runner.arrivals.all));
+    assert.deepEqual(asked, here.shards);
+    for (const runner of runners) runner.dispose();
+  });
+}
+
+test('a load that waits for another one ends with its runner', async () => {
+  using here = await ModelHere.open(converted('left', '--shard-size', '1M'));
+  let release = () => {};
+  const held = new Promise<void>((done) => (release = done));
+  const inModule = new InModule();
+  const first = new WasmRunner(here.parts(() => held), inModule);
+  const left = new WasmRunner(here.parts(), inModule);
+  left.dispose();
+  await assert.rejects(left.arrivals.all, { code: 'cancelled' });
+  const third = new WasmRunner(here.parts(), inModule);
+  release();
+  await first.arrivals.all;
+  await third.arrivals.all;
+  first.dispose();
+  third.dispose();
 });

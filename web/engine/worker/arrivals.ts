@@ -2,13 +2,14 @@
 // Weights on their way into a runner, which computes what it can meanwhile.
 
 import { LaminaError } from '../errors.ts';
+import { deferred } from './deferred.ts';
 
 export class Arrivals {
   /** When everything is there; rejects when it cannot come, with `cancelled` after stop(). */
   readonly all: Promise<void>;
   #complete = false;
   #failed: unknown;
-  #next = wake();
+  #next = deferred();
   readonly #stop = new AbortController();
 
   /** `load` tells of each part that is there. `signal`: the caller's. */
@@ -57,14 +58,6 @@ export class Arrivals {
 
   #arrived(): void {
     this.#next.resolve();
-    this.#next = wake();
+    this.#next = deferred();
   }
-}
-
-function wake(): { promise: Promise<void>; resolve: () => void } {
-  let resolve = (): void => {};
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
 }

@@ -13,6 +13,8 @@ import type {
 } from '../types.ts';
 import { answerOptions, tokenEvent } from './answer_options.ts';
 import { moduleFile, threadFile } from './assets.ts';
+import { deferred } from './deferred.ts';
+import { InModule } from './in_module.ts';
 import type { Runner, RunnerParts } from './runner.ts';
 import { WasmRunner } from './wasm_runner.ts';
 import { GPU_ROWS, WebGpuRunner } from './webgpu_runner.ts';
@@ -50,7 +52,7 @@ export class LocalHost {
   private reason = '';
   private runner: Runner | undefined;
   private session: Session | undefined;
-  private readonly inModule = new Set<number>(); // shards
+  private readonly inModule = new InModule();
   private waiting = 0;
   private turn: Promise<void> = Promise.resolve();
   private move: { to: Runner; done: () => void; failed: (error: unknown) => void } | undefined;
@@ -469,21 +471,6 @@ export class LocalHost {
     await before;
     return release;
   }
-}
-
-interface Deferred {
-  promise: Promise<void>;
-  resolve: () => void;
-  reject: (error: unknown) => void;
-}
-
-function deferred(): Deferred {
-  let [resolve, reject] = [() => {}, (_: unknown) => {}];
-  const promise = new Promise<void>((done, fail) => {
-    [resolve, reject] = [done, fail];
-  });
-  promise.catch(() => {}); // told to whoever waits
-  return { promise, resolve, reject };
 }
 
 const NO_KV = new Uint16Array(0);

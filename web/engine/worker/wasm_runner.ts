@@ -3,6 +3,7 @@
 import type { CpuEngine, Session, TokenEvent } from '../../abi/module.ts';
 import type { MemoryUse, OpTime } from '../types.ts';
 import { Arrivals } from './arrivals.ts';
+import type { InModule } from './in_module.ts';
 import { loadShards, type Runner, type RunnerParts } from './runner.ts';
 
 const PROFILED_STEPS = 16;
@@ -17,8 +18,8 @@ export class WasmRunner implements Runner {
   waits: Promise<void> | undefined;
   #inParts: Session | undefined;
 
-  /** Loads the shards into the module but for those `inModule`, which has them all in the end. */
-  constructor(parts: RunnerParts, inModule: Set<number>) {
+  /** Loads the shards into the module but for those that are there, once other runners have loaded. */
+  constructor(parts: RunnerParts, inModule: InModule) {
     const options = { context: parts.contextSize, threads: parts.threads };
     this.engine = parts.model.createEngine(options);
     const { info } = this.engine;
@@ -27,7 +28,9 @@ export class WasmRunner implements Runner {
       weights: info.weightBytes, kv: info.kvBytes, activations: info.activationBytes,
     };
     this.arrivals = new Arrivals(
-      (arrived, signal) => load({ ...parts, signal }, inModule, arrived), parts.signal);
+      (arrived, signal) => inModule.loads.run(
+        () => load({ ...parts, signal }, inModule.shards, arrived), signal),
+      parts.signal);
   }
 
   async step(session: Session): Promise<TokenEvent[]> {
@@ -64,18 +67,18 @@ export class WasmRunner implements Runner {
 }
 
 async function load(
-  parts: RunnerParts, inModule: Set<number>, arrived: () => void,
+  parts: RunnerParts, there: Set<number>, arrived: () => void,
 ): Promise<void> {
   const { model, stored } = parts;
-  const indices = stored.manifest.order.filter((index) => !inModule.has(index));
+  const indices = stored.manifest.order.filter((index) => !there.has(index));
   if (indices.length === 0) return;
-  const some = inModule.size > 0 ? { indices } : {};
+  const some = there.size > 0 ? { indices } : {};
   // What other threads can write to is written by those that have checked the hash.
   const place = (index: number) => (model.native.shared ? model.shardInto(index) : undefined);
   for await (const { index, bytes } of loadShards(parts, { ...some, place })) {
     if (!model.native.shared) model.shardInto(index).set(bytes);
     model.shardDone(index);
-    inModule.add(index);
+    there.add(index);
     arrived();
   }
 }
