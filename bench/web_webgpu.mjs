@@ -181,10 +181,10 @@ async function speed(name, e, tuning, shape, nPages, prompts, weightBytes) {
 
 async function perOp(e, batch, rounds) {
   const times = await e.profile(batch, rounds);
-  const total = times.reduce((n, t) => n + t.us * t.count, 0);
+  const total = times.reduce((n, t) => n + t.microseconds * t.count, 0);
   for (const t of times) {
-    const rate = t.bytes > 0 ? `${(t.bytes / t.us / 1e6).toFixed(2)} TB/s` : '';
-    console.log(`  ${t.label.padEnd(14)} ${String(t.count).padStart(3)} x ${t.us.toFixed(2).padStart(7)} us  ${rate}`);
+    const rate = t.bytes > 0 ? `${(t.bytes / t.microseconds / 1e6).toFixed(2)} TB/s` : '';
+    console.log(`  ${t.label.padEnd(14)} ${String(t.count).padStart(3)} x ${t.microseconds.toFixed(2).padStart(7)} us  ${rate}`);
   }
   console.log(`  ${batch.tokens.length} rows together ${total.toFixed(0)} us`);
 }

@@ -2,11 +2,10 @@
 // Engines of a model: one computes in the module, the other says what somebody else is to compute.
 
 import { LaminaError } from '../engine/errors.ts';
-import type { OpTime } from '../engine/types.ts';
 import type { Model } from './model.ts';
 import type { Native } from './native.ts';
 import { Session, readBatch, readEvents } from './session.ts';
-import type { Batch, EngineInfo, SavedSession, TokenEvent } from './types.ts';
+import type { Batch, EngineInfo, OpTime, SavedSession, TokenEvent } from './types.ts';
 
 export class Engine {
   readonly model: Model;

@@ -21,7 +21,7 @@ export interface TokenEvent {
 
 export interface Logprob {
   token: number;
-  /** Natural, before biases and penalties; at least -9999. */
+  /** Natural, of the logits as they were before biases and penalties; at least -9999. */
   logprob: number;
   /** Of `bytes`, which may be a part of a code point. */
   text: string;
@@ -169,6 +169,17 @@ export interface TokenChoice {
   minP: number;
   /** A random number from [0, 1) for each token. */
   units: Float32Array;
+}
+
+/** A kind of op in the step of one token, by the device's own clock. */
+export interface OpTime {
+  label: string;
+  /** Of these ops in a step. */
+  count: number;
+  /** Of one. */
+  microseconds: number;
+  /** Weights that one reads. */
+  bytes: number;
 }
 
 /** A session without its KV: plain JSON, for another module of the same model. */

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Generation events as answers in OpenAI's shapes.
 
+import type { Logprob, TokenLogprob } from '../abi/types.ts';
 import type { ChoiceEvent } from './choices.ts';
 import type {
   ChatCompletion, ChatCompletionChunk, ChatLogprob, CompletionUsage, OpenAiFinish, TextCompletion,
   TextCompletionChunk, TextLogprobs,
 } from './openai_types.ts';
-import type { Finish, Logprob, TokenLogprob, Usage } from './transport.ts';
+import type { Finish, Usage } from './transport.ts';
 
 export interface AnswerHead {
   id: string;

@@ -2,6 +2,7 @@
 // The one face of the three engines towards the package: an answer is asked for in plain numbers
 // and comes as events.
 
+import type { FinishReason, TokenLogprob } from '../abi/types.ts';
 import type { EngineInfo, EngineKind, OpTime } from './types.ts';
 
 export interface Message {
@@ -52,21 +53,8 @@ export interface Begun {
   held: string;
 }
 
-export interface Logprob {
-  token: number;
-  /** Natural, of the logits as they were before biases and penalties; at least -9999. */
-  logprob: number;
-  /** Of `bytes`, which may be a part of a code point. */
-  text: string;
-  bytes: number[];
-}
-
-/** The chosen token's, with the likeliest ones. */
-export interface TokenLogprob extends Logprob {
-  top: Logprob[];
-}
-
-export type Finish = 'eos' | 'stop' | 'length' | 'context' | 'cancelled';
+/** Why an answer ended. */
+export type Finish = Exclude<FinishReason, 'none'>;
 
 export interface Usage {
   promptTokens: number;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the engine's users meet beside OpenAI's shapes.
 
+import type { OpTime } from '../abi/types.ts';
 import type { FileProgress, LoadState, TrustPolicy } from '../storage/index.ts';
 import type { LaminaError } from './errors.ts';
 
@@ -57,7 +58,7 @@ export interface Notice {
   cause?: LaminaError;
 }
 
-export type { FileProgress, LoadState };
+export type { FileProgress, LoadState, OpTime };
 
 /** Bytes. */
 export interface MemoryUse {
@@ -100,17 +101,6 @@ export interface EngineInfo {
   memory: MemoryUse;
   /** What would make it faster, if anything: missing COOP and COEP, no relaxed SIMD. */
   hints: string[];
-}
-
-/** A kind of op in the step of one token, by the device's own clock. */
-export interface OpTime {
-  label: string;
-  /** Of these ops in a step. */
-  count: number;
-  /** Of one. */
-  microseconds: number;
-  /** Weights that one reads. */
-  bytes: number;
 }
 
 /** Of models in the browser. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model on WebGPU: the core's planned graph (GraphTable) interpreted with shaders/*.wgsl. What
 // core/engine/backend.h asks of a backend, for the browser.
+import type { OpTime } from '../abi/types.ts';
 import {
   allocateBuffers, destroyBuffers, rowStride, sizesOf,
   type ExecutorOptions, type MemoryUse, type ProgramBuffers, type Sizes,
@@ -13,7 +14,7 @@ import { readGraphTable, type GraphTable } from './graph_table.ts';
 import { KvCopy } from './kv_copy.ts';
 import { bucketOf } from './matmul_ways.ts';
 import { Pipelines } from './pipelines.ts';
-import { measureOps, type OpTime } from './profile.ts';
+import { measureOps } from './profile.ts';
 import { commonConstants, Program } from './program.ts';
 import { checkBatch, StepWords, type Batch } from './step.ts';
 import { kNotTuned, sameLogits, tuneProducts, type TuneOptions, type TuningReport } from './tune_products.ts';
@@ -300,8 +301,7 @@ export class WebGpuExecutor {
   }
 
   /**
-   * What each kind of dispatch of such a step takes on the device, by its own clock; `count` of them a step, `us`
-   * and weight `bytes` of one. Layers take turns, so that weights come from memory as they do in a step.
+   * What each kind of dispatch of such a step takes on the device, by its own clock; `count` of them a step. Layers take turns, so that weights come from memory as they do in a step.
    */
   async profile(batch: Batch, rounds: number): Promise<OpTime[]> {
     return this.#exclusive(async () => {

@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What work takes on the device, and each op of a step.
+import type { OpTime } from '../abi/types.ts';
 import { LaminaError } from './error.ts';
 import { GPUUsage, readBack } from './device.ts';
 import type { Dispatch } from './dispatch.ts';
-
-export interface OpTime {
-  readonly label: string;
-  /** Of these dispatches in a step. */
-  readonly count: number;
-  readonly us: number;
-  /** Weights read by one. */
-  readonly bytes: number;
-}
 
 /** Times passes by the device's timestamps; without them by how long it takes until they are done. */
 export class DeviceClock {
@@ -84,7 +76,7 @@ export async function measureOps(
       });
       best = Math.min(best, us / (repeats * same.length));
     }
-    times.push({ label: same[0]!.label, count: same.length, us: best, bytes: same[0]!.weightBytes });
+    times.push({ label: same[0]!.label, count: same.length, microseconds: best, bytes: same[0]!.weightBytes });
   }
   clock.destroy();
   return times;

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test } from 'node:test';
+import type { TokenLogprob } from '../../../web/abi/types.ts';
 import { AsyncQueue } from '../../../web/engine/async_queue.ts';
 import { generateChoices, type ChoiceEvent } from '../../../web/engine/choices.ts';
 import { parseFrame } from '../../../web/engine/daemon/frames.ts';
@@ -14,7 +15,7 @@ import {
   readChatRequest, readChoices, readCompletionRequest,
 } from '../../../web/engine/openai_request.ts';
 import { StopSeam } from '../../../web/engine/stop_seam.ts';
-import type { GenerateRequest, GenerationEvent, TokenLogprob } from '../../../web/engine/transport.ts';
+import type { GenerateRequest, GenerationEvent } from '../../../web/engine/transport.ts';
 import { SOURCE } from './support.ts';
 
 const schema = JSON.parse(fs.readFileSync(`${SOURCE}/protocol/lamina.v1.schema.json`, 'utf8'));

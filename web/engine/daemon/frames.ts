@@ -2,8 +2,9 @@
 // Messages of lamina.v1 (protocol/lamina.v1.schema.json) as types, and what a daemon says held
 // against them. Fields that are not known are let through: a newer daemon may say more.
 
+import type { TokenLogprob } from '../../abi/types.ts';
 import { LaminaError } from '../errors.ts';
-import type { Finish, Message, Sampling, TokenLogprob } from '../transport.ts';
+import type { Finish, Message, Sampling } from '../transport.ts';
 
 export type ClientMessage =
   | { type: 'hello'; client?: string }

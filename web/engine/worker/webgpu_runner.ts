@@ -137,8 +137,7 @@ export class WebGpuRunner implements Runner {
     const session = this.engine.createSession();
     try {
       session.setPrompt([0]);
-      const times = await this.executor.profile(copyOf(session.next(1)!), 64);
-      return times.map(({ label, count, us: microseconds, bytes }) => ({ label, count, microseconds, bytes }));
+      return await this.executor.profile(copyOf(session.next(1)!), 64);
     } finally {
       session.dispose();
     }
