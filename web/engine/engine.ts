@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine that users hold: OpenAI's calls over whichever transport computes, and moves between
-// transports in the middle of an answer.
+// The engine that users hold: answers by whichever transport computes, and moves between transports in
+// the middle of an answer. A transport is the engine's from when it is opened until it is closed: the
+// one that computes now, and those that still let go of answers which have moved on.
 
 import { Answer } from './answer.ts';
-import { LaminaError, throwIfAborted } from './errors.ts';
 import { generateChoices, type ChoiceEvent } from './choices.ts';
-import { CHAT_SHAPE, gatherAnswer, newHead, streamAnswer, TEXT_SHAPE } from './openai_answer.ts';
-import {
-  readChatRequest, readChoices, readCompletionRequest, wantsUsage,
-} from './openai_request.ts';
-import type {
-  ChatCompletion, ChatCompletionChunk, ChatRequest, ChatRequestStreaming, ChatRequestWhole,
-  CompletionRequest, CompletionRequestStreaming, CompletionRequestWhole, TextCompletion,
-  TextCompletionChunk,
-} from './openai_types.ts';
+import { LaminaError, throwIfAborted } from './errors.ts';
+import { ChatCompletions, Completions } from './openai_calls.ts';
 import type { GenerateRequest, GenerationEvent, Transport } from './transport.ts';
 import type { CallOptions, EngineInfo, EngineKind, ModelPlan, Notice, OpTime } from './types.ts';
 
@@ -26,72 +19,6 @@ export interface EngineParts {
   /** Another transport of the same model. */
   open: (kind: EngineKind, signal?: AbortSignal) => Promise<Transport>;
   onNotice: (notice: Notice) => void;
-}
-
-/** Calls as OpenAI's client has them. */
-export class ChatCompletions {
-  private readonly engine: Engine;
-
-  constructor(engine: Engine) {
-    this.engine = engine;
-  }
-
-  /**
-   * Streaming: chunks as they come; once `signal` fires, the stream ends with what there is and
-   * finish_reason "stop". Whole: the completion; once `signal` fires, `cancelled` is thrown.
-   * Errors: `invalid_argument` that names the field, `context_exceeded`, `queue_full`, and what
-   * the engine ends with.
-   */
-  create(r: ChatRequestStreaming, o?: CallOptions): Promise<AsyncIterable<ChatCompletionChunk>>;
-  create(r: ChatRequestWhole, o?: CallOptions): Promise<ChatCompletion>;
-  async create(
-    r: ChatRequest,
-    options: CallOptions = {},
-  ): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
-    const request = readChatRequest(r);
-    const n = readChoices(r);
-    const shown = { usage: wantsUsage(r), logprobs: request.topLogprobs !== undefined };
-    throwIfAborted(options.signal);
-    const head = newHead(true, this.engine.info.model);
-    const events = this.engine.generateChoices(request, n, options.signal);
-    if (r.stream) return streamAnswer(events, head, CHAT_SHAPE, shown);
-    return unlessCancelled(gatherAnswer(events, head, CHAT_SHAPE, shown), options.signal);
-  }
-}
-
-/** Plain text, continued as it stands. */
-export class Completions {
-  private readonly engine: Engine;
-
-  constructor(engine: Engine) {
-    this.engine = engine;
-  }
-
-  /** As ChatCompletions.create. */
-  create(
-    r: CompletionRequestStreaming,
-    o?: CallOptions,
-  ): Promise<AsyncIterable<TextCompletionChunk>>;
-  create(r: CompletionRequestWhole, o?: CallOptions): Promise<TextCompletion>;
-  async create(
-    r: CompletionRequest,
-    options: CallOptions = {},
-  ): Promise<AsyncIterable<TextCompletionChunk> | TextCompletion> {
-    const request = readCompletionRequest(r);
-    const n = readChoices(r);
-    const shown = { usage: wantsUsage(r), logprobs: request.topLogprobs !== undefined };
-    throwIfAborted(options.signal);
-    const head = newHead(false, this.engine.info.model);
-    const events = this.engine.generateChoices(request, n, options.signal);
-    if (r.stream) return streamAnswer(events, head, TEXT_SHAPE, shown);
-    return unlessCancelled(gatherAnswer(events, head, TEXT_SHAPE, shown), options.signal);
-  }
-}
-
-async function unlessCancelled<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  const whole = await answer;
-  throwIfAborted(signal);
-  return whole;
 }
 
 // An answer under way, as a move sees it.
@@ -150,13 +77,7 @@ export class Engine implements AsyncDisposable {
    */
   async switchTo(kind: EngineKind, { signal }: CallOptions = {}): Promise<void> {
     this.check();
-    await this.move?.catch(() => {});
-    throwIfAborted(signal);
-    if (this.transport.kind === kind) return;
-    this.move = this.moveTo(kind, signal).finally(() => {
-      this.move = undefined;
-    });
-    await this.move;
+    await this.change(() => this.moveTo(kind, signal));
   }
 
   /**
@@ -263,7 +184,7 @@ export class Engine implements AsyncDisposable {
     const text = 'the engine ended unexpectedly and is started again';
     this.notice({ kind: 'worker_restarted', text, cause: error });
     if (this.transport !== from) return true;
-    this.reopening ??= this.reopen(from).finally(() => {
+    this.reopening ??= this.change(() => this.reopen(from)).finally(() => {
       this.reopening = undefined;
     });
     await this.reopening;
@@ -280,22 +201,47 @@ export class Engine implements AsyncDisposable {
     if (!this.disposed) await this.refreshInfo();
   }
 
+  // One change of transports at a time, in the order in which they are asked for.
+  private async change(work: () => Promise<void>): Promise<void> {
+    while (this.move) await this.move.catch(() => {});
+    this.move = work().finally(() => {
+      this.move = undefined;
+    });
+    await this.move;
+  }
+
   private async reopen(from: Transport): Promise<void> {
+    if (this.transport !== from) return;
     await from.close();
-    this.transport = await this.parts.open(from.kind);
-    await this.refreshInfo();
+    ({ transport: this.transport, info: this.current } = await this.opened(from.kind));
+  }
+
+  // Nothing is left of it where it cannot tell what it is, or this engine was closed meanwhile.
+  private async opened(
+    kind: EngineKind, signal?: AbortSignal,
+  ): Promise<{ transport: Transport; info: EngineInfo }> {
+    const transport = await this.parts.open(kind, signal);
+    try {
+      const info = await transport.info();
+      this.check();
+      return { transport, info };
+    } catch (thrown) {
+      await transport.close();
+      throw thrown;
+    }
   }
 
   private async moveTo(kind: EngineKind, signal: AbortSignal | undefined): Promise<void> {
+    this.check();
+    throwIfAborted(signal);
     const old = this.transport;
-    if (old.switchTo && kind !== 'daemon') {
+    if (old.switchTo && kind !== 'daemon') { // it knows best who computes there now
       await old.switchTo(kind, signal);
       await this.refreshInfo();
       return;
     }
-    const next = await this.parts.open(kind, signal);
-    this.transport = next;
-    this.current = await next.info();
+    if (old.kind === kind) return;
+    ({ transport: this.transport, info: this.current } = await this.opened(kind, signal));
     const legs = [...this.legs];
     for (const leg of legs) {
       leg.moving = true;

@@ -6,8 +6,8 @@ import { LaminaError, throwIfAborted } from './errors.ts';
 import { PageWorkers } from './page_workers.ts';
 import type { GenerateRequest, GenerationEvent, Prompt, Transport } from './transport.ts';
 import type { EngineInfo, EngineKind, ModelPlan, Notice, OpTime, Progress } from './types.ts';
+import type { LocalOptions } from './worker/crossing.ts';
 import type { WorkerHandlers } from './worker/engine_worker.ts';
-import type { LocalOptions } from './worker/host.ts';
 import { RpcClient, type Port } from './worker/rpc.ts';
 
 export interface LocalSetup {

@@ -16,7 +16,7 @@ run() {
 
 if [ "${1:-}" != browser ]; then
   "$SOURCE/web/node_modules/.bin/tsc" --noEmit -p "$SOURCE/web/tsconfig.json"
-  run shapes.test.ts daemon.test.ts rpc.test.ts hash_threads.test.ts
+  run shapes.test.ts turns.test.ts switching.test.ts daemon.test.ts rpc.test.ts hash_threads.test.ts
   exit
 fi
 modules=${LAMINA_MODULES:-$SOURCE/build/wasm}
@@ -30,7 +30,7 @@ if [ -z "${CHROMIUM:-}" ]; then
 fi
 export PACKAGE=$work/package
 node "$SOURCE/web/engine/build.mjs" "$modules" "$PACKAGE"
-run wasm_runner.test.ts early.test.ts op_times.test.ts early_browser.test.ts local.test.ts api.test.ts moves.test.ts package.test.ts webgpu.test.ts faults.test.ts
+run wasm_runner.test.ts host.test.ts early.test.ts op_times.test.ts early_browser.test.ts local.test.ts api.test.ts moves.test.ts package.test.ts webgpu.test.ts faults.test.ts
 node --disable-warning=ExperimentalWarning "$SOURCE/tests/e2e/browser/measure.mjs" "${BUILT_MODEL:?}" \
   --package "$PACKAGE" --engine wasm --tokens 16 --repeat 1 >"$work/measured"
 grep -c '"completion_tokens":16' "$work/measured" | grep -qx 2 # both runs answered

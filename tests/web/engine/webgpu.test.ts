@@ -118,6 +118,12 @@ test('the greedy answer is that of wasm; a device lost at any token costs a noti
   assert.equal(often.info.engine, 'wasm', JSON.stringify(often.notices));
   assert.deepEqual(often.notices.map((n) => n.kind), ['device_lost', 'device_lost', 'fallback']);
   assert.equal(often.info.fallbacks.length, 1);
+  const back = await page.evaluate(async (long) => {
+    await engine.switchTo('webgpu'); // which it was until it fell
+    const answer = await engine.completions.create(long);
+    return { text: answer.choices[0]?.text, kind: engine.info.engine };
+  }, LONG);
+  assert.deepEqual(back, { text: wanted, kind: 'webgpu' });
   await page.context().close();
 });
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests and events of transports as the module has them.
 
-import type { AnswerOptions, TokenEvent } from '../../abi/module.ts';
-import type { GenerateRequest, GenerationEvent } from '../transport.ts';
+import type { AnswerOptions, Model, TokenEvent } from '../../abi/module.ts';
+import type { GenerateRequest, GenerationEvent, Prompt } from '../transport.ts';
 
 export function answerOptions(request: GenerateRequest): AnswerOptions {
   const s = request.sampling;
@@ -23,6 +23,15 @@ export function answerOptions(request: GenerateRequest): AnswerOptions {
   if (request.maxTokens !== undefined) options.maxTokens = request.maxTokens;
   if (request.topLogprobs !== undefined) options.topLogprobs = request.topLogprobs;
   return options;
+}
+
+/** The tokens of a prompt, as they are fed. */
+export function promptIds(model: Model, prompt: Prompt): number[] {
+  if (prompt.kind === 'ids') return prompt.ids;
+  if (prompt.kind === 'text') return Array.from(model.tokenize(prompt.text));
+  const ids = Array.from(model.chat(prompt.messages));
+  const { begun } = prompt;
+  return begun ? [...ids, ...model.tokenize(begun, { special: false })] : ids;
 }
 
 /** The events of one step as one; undefined where they tell nothing. */

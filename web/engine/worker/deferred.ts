@@ -20,12 +20,13 @@ export function deferred(): Deferred {
 export async function unlessAborted(
   wanted: Promise<unknown>, signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (signal?.aborted) return;
+  if (!signal) return void await wanted;
+  if (signal.aborted) return;
   const stop = deferred();
-  signal?.addEventListener('abort', stop.resolve);
+  signal.addEventListener('abort', stop.resolve);
   try {
     await Promise.race([wanted, stop.promise]);
   } finally {
-    signal?.removeEventListener('abort', stop.resolve);
+    signal.removeEventListener('abort', stop.resolve);
   }
 }

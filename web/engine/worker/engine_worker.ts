@@ -9,7 +9,8 @@ import type { GenerateRequest, Prompt } from '../transport.ts';
 import type { ModelPlan, Progress } from '../types.ts';
 import { workersFrom } from './asked_workers.ts';
 import { setAssets } from './assets.ts';
-import { LocalHost, type HostNotice, type LocalOptions } from './host.ts';
+import type { HostNotice, LocalOptions } from './crossing.ts';
+import { LocalHost } from './host.ts';
 import { serve, type Port } from './rpc.ts';
 
 let host: LocalHost | undefined;
