@@ -3,7 +3,7 @@
 // against them. Fields that are not known are let through: a newer daemon may say more.
 
 import type { TokenLogprob } from '../../abi/types.ts';
-import { LaminaError } from '../errors.ts';
+import { isErrorCode, LaminaError } from '../errors.ts';
 import type { Finish, Message, Sampling } from '../transport.ts';
 
 export type ClientMessage =
@@ -222,4 +222,16 @@ export function parseFrame(json: string): ServerFrame | null {
     throw new LaminaError('protocol', what);
   }
   return value as ServerFrame;
+}
+
+/** A daemon's refusal as an error of ours. */
+export function refusalOf(frame: ErrorFrame): LaminaError {
+  const field = frame.field ? ` (${frame.field})` : '';
+  if (isErrorCode(frame.code)) return new LaminaError(frame.code, frame.message + field);
+  const code = frame.code === 'out_of_range' ? 'invalid_argument'
+    : frame.code === 'too_many' ? 'queue_full'
+    : frame.code === 'gone' || frame.code === 'unknown_session' || frame.code === 'taken_over'
+      ? 'connection_lost'
+      : 'protocol';
+  return new LaminaError(code, `${frame.message}${field} [${frame.code}]`);
 }

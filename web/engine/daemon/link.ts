@@ -3,10 +3,11 @@
 // what was heard last and so gets every frame once.
 
 import { AsyncQueue } from '../async_queue.ts';
-import { isErrorCode, LaminaError, throwIfAborted } from '../errors.ts';
+import { LaminaError, throwIfAborted } from '../errors.ts';
 import type { DaemonAddress, Notice } from '../types.ts';
-import type {
-  ClientMessage, ErrorFrame, HelloFrame, RequestFrame, ResumedFrame, ServerFrame, StatusFrame,
+import {
+  refusalOf, type ClientMessage, type ErrorFrame, type HelloFrame, type RequestFrame,
+  type ResumedFrame, type ServerFrame, type StatusFrame,
 } from './frames.ts';
 import { DaemonSocket } from './socket.ts';
 
@@ -34,18 +35,6 @@ export interface LinkOptions {
 }
 
 const LAST = new Set(['done', 'loaded', 'unloaded', 'switched']);
-
-/** A daemon's refusal as an error of ours. */
-export function refusalOf(frame: ErrorFrame): LaminaError {
-  const field = frame.field ? ` (${frame.field})` : '';
-  if (isErrorCode(frame.code)) return new LaminaError(frame.code, frame.message + field);
-  const code = frame.code === 'out_of_range' ? 'invalid_argument'
-    : frame.code === 'too_many' ? 'queue_full'
-    : frame.code === 'gone' || frame.code === 'unknown_session' || frame.code === 'taken_over'
-      ? 'connection_lost'
-      : 'protocol';
-  return new LaminaError(code, `${frame.message}${field} [${frame.code}]`);
-}
 
 export class DaemonLink {
   private readonly options: LinkOptions;
