@@ -26,14 +26,16 @@ test('good bytes come back and are in their place, wrong ones only come back', a
   await assert.rejects(hasher.check(bytesOf(1, 0), ''), { code: 'closed' });
 });
 
-test('where no thread can start the hash is checked here', async () => {
-  const hasher = new HashThreads(2, new URL('file:///nonexistent/thread.js'));
-  const [bytes, place] = [bytesOf(100, 1), shared(100)];
-  const checked = await hasher.check(bytes, await sha256(bytes), place);
-  assert.deepEqual([checked.good, checked.bytes], [true, bytes]);
-  assert.deepEqual(place.slice(), bytes);
-  hasher.stop();
-});
+for (const [why, url] of [['is missing', 'file:///nonexistent/thread.js'], ['is refused', 'http://localhost/thread.js']]) {
+  test(`where the thread's file ${why} the hash is checked here`, async () => {
+    const hasher = new HashThreads(2, new URL(url!));
+    const [bytes, place] = [bytesOf(100, 1), shared(100)];
+    const checked = await hasher.check(bytes, await sha256(bytes), place);
+    assert.deepEqual([checked.good, checked.bytes], [true, bytes]);
+    assert.deepEqual(place.slice(), bytes);
+    hasher.stop();
+  });
+}
 
 test('what is checked when the threads stop is refused', async () => {
   const hasher = new HashThreads(1);

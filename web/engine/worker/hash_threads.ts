@@ -50,8 +50,8 @@ export class HashThreads implements Hasher {
   /** Starts `n`; those that cannot start are done without. `url`: of thread.js, see Threads. */
   constructor(n: number, url?: URL) {
     const start = async (): Promise<HashThread | null> => {
-      const thread = new HashThread(url);
       try {
+        const thread = new HashThread(url);
         await thread.check(new Uint8Array(0), '');
         return thread;
       } catch {
