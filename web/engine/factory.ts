@@ -6,7 +6,7 @@ import { Engine } from './engine.ts';
 import { LaminaError, throwIfAborted } from './errors.ts';
 import { LocalTransport, type LocalSetup } from './local_transport.ts';
 import type { Transport } from './transport.ts';
-import type { EngineKind, EngineOptions, ModelPlan } from './types.ts';
+import type { EngineKind, EngineOptions, ModelPlan, Notice } from './types.ts';
 
 /**
  * Makes an engine that can answer. Nothing is left behind when it throws.
@@ -22,15 +22,20 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     throw new LaminaError('invalid_argument', what);
   }
   const { kind, why } = await choose(wanted, options);
+  let engine: Engine | undefined;
+  const onNotice = (notice: Notice) => {
+    if (notice.kind === 'fallback') engine?.refreshInfo().catch(() => {}); // a worker that is gone tells that itself
+    options.onNotice?.(notice);
+  };
   const open = (next: EngineKind, signal?: AbortSignal) =>
-    openTransport(next, { ...options, signal, onPlan: undefined, early: false });
-  const transport = await openTransport(kind, options);
+    openTransport(next, { ...options, onNotice, signal, onPlan: undefined, early: false });
+  const transport = await openTransport(kind, { ...options, onNotice });
   const plan = transport instanceof LocalTransport ? transport.plan : undefined;
-  const onNotice = options.onNotice ?? (() => {});
   const info = await transport.info();
   if (why) info.reason = why;
   const loaded = transport instanceof LocalTransport ? transport.loaded : undefined;
-  return new Engine({ transport, plan: plan ?? null, loaded, open, onNotice }, info);
+  engine = new Engine({ transport, plan: plan ?? null, loaded, open, onNotice }, info);
+  return engine;
 }
 
 /**
