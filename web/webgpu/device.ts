@@ -77,9 +77,10 @@ export function isSoftware(info: GPUAdapterInfo): boolean {
 
 /**
  * A device of `gpu`, or `gpu` itself where it is one already. Throws LaminaError `unsupported` where
- * there is no adapter or it lacks what every kernel needs.
+ * `gpu` is a browser's that has none, there is no adapter, or it lacks what every kernel needs.
  */
 export async function openDevice(gpu: GPU | GPUDevice, options: DeviceOptions = {}): Promise<OpenedDevice> {
+  if (!gpu) throw new LaminaError('unsupported', 'this browser offers no WebGPU to this page');
   if ('createBuffer' in gpu) return { device: gpu, facts: await factsOf(gpu, options), owned: false };
   if (gpu.wgslLanguageFeatures && !gpu.wgslLanguageFeatures.has('packed_4x8_integer_dot_product')) {
     throw new LaminaError('unsupported', 'this browser\'s WGSL lacks packed_4x8_integer_dot_product');

@@ -45,6 +45,10 @@ function small(room: number, throws = false): { device: GPUDevice; held: Set<obj
   return { device: device as unknown as GPUDevice, held, sizes, open: () => scopes.length };
 }
 
+test('a browser without WebGPU is told in words', async () => {
+  await assert.rejects(openDevice(undefined as never), { code: 'unsupported', message: /offers no WebGPU/ });
+});
+
 test('all that the adapter has is asked for, and no feature that it lacks', async () => {
   let asked: GPUDeviceDescriptor | undefined;
   const adapter = {
