@@ -156,7 +156,8 @@ async function follow(url: string, work: 'download' | 'verify' | 'repair', signa
 
 /** Into the store; goes on where it stopped. */
 export async function download(url: string): Promise<void> {
-  await navigator.storage?.persist?.().catch(() => false); // pages may ask, workers may not
+  // Pages may ask, workers may not. Not waited for: Firefox asks its user, who may never answer.
+  void navigator.storage?.persist?.().catch(() => false);
   return working(url, 'download', (signal) => follow(url, 'download', signal));
 }
 
