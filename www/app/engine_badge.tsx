@@ -65,17 +65,22 @@ export function EngineBadge() {
     const outside = (event: Event) => {
       if (!frame.current?.contains(event.target as Node)) setOpen(false);
     };
+    // Wherever the focus is: not every browser gives it to a button that is clicked.
+    const onKey = (event: KeyboardEvent) => {
+      if (event.key !== 'Escape') return;
+      event.stopPropagation();
+      setOpen(false);
+      button.current?.focus();
+    };
     document.addEventListener('pointerdown', outside);
-    return () => document.removeEventListener('pointerdown', outside);
+    document.addEventListener('keydown', onKey, true);
+    return () => {
+      document.removeEventListener('pointerdown', outside);
+      document.removeEventListener('keydown', onKey, true);
+    };
   }, [open]);
-  const onKey = (event: KeyboardEvent) => {
-    if (event.key !== 'Escape' || !open) return;
-    event.stopPropagation();
-    setOpen(false);
-    button.current?.focus();
-  };
   return (
-    <div class="engine" ref={frame} onKeyDown={onKey}>
+    <div class="engine" ref={frame}>
       <button
         ref={button} type="button" class={`badge ${tone(state)}`} aria-expanded={open} aria-controls="engine-panel"
         aria-label={t('engine.badge', { what: badgeText(state) })} onClick={() => setOpen(!open)}
