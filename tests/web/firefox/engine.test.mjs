@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 
 import { serve } from '../abi/chromium.mjs';
-import { Firefox } from '../support/firefox.ts';
+import { Firefox, WEBGPU } from '../support/firefox.ts';
 
 const { BUILT_MODEL, FIREFOX, LAMINA, PACKAGE } = process.env;
 const PROMPT = 'Once upon a time';
@@ -17,7 +17,7 @@ const asked = [];
 
 before(async () => {
   server = await serve({ package: PACKAGE, model: BUILT_MODEL }, { onRequest: (url) => asked.push(url) });
-  firefox = await Firefox.start(FIREFOX);
+  firefox = await Firefox.start(FIREFOX, WEBGPU);
   page = await firefox.open();
   await page.goto(`${server.url}/`);
 });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A connection by WebDriver BiDi (https://w3c.github.io/webdriver-bidi/).
 
+const ANSWER_MS = 120_000;
+
 export type Params = Readonly<Record<string, unknown>>;
 
 interface Answer {
@@ -17,6 +19,7 @@ type Hear = (params: Params) => void;
 interface Waiting {
   resolve: (result: unknown) => void;
   reject: (error: Error) => void;
+  timer: NodeJS.Timeout;
 }
 
 export class Bidi {
@@ -29,8 +32,7 @@ export class Bidi {
     this.socket = socket;
     socket.addEventListener('message', ({ data }) => this.take(JSON.parse(String(data)) as Answer));
     socket.addEventListener('close', () => {
-      for (const { reject } of this.waiting.values()) reject(new Error('the browser has gone'));
-      this.waiting.clear();
+      for (const id of [...this.waiting.keys()]) this.settle(id)?.reject(new Error('the browser has gone'));
     });
   }
 
@@ -46,8 +48,10 @@ export class Bidi {
   /** A command's result. */
   call<T>(method: string, params: Params): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.waiting.set(++this.last, { resolve: resolve as (result: unknown) => void, reject });
-      this.socket.send(JSON.stringify({ id: this.last, method, params }));
+      const id = ++this.last;
+      const late = () => this.settle(id)?.reject(new Error(`the browser has not answered ${method}`));
+      this.waiting.set(id, { resolve: resolve as (result: unknown) => void, reject, timer: setTimeout(late, ANSWER_MS) });
+      this.socket.send(JSON.stringify({ id, method, params }));
     });
   }
 
@@ -61,9 +65,15 @@ export class Bidi {
       for (const hear of this.hearers.get(method ?? '') ?? []) hear(params ?? {});
       return;
     }
-    const call = this.waiting.get(id ?? 0);
-    this.waiting.delete(id ?? 0);
+    const call = this.settle(id ?? 0);
     if (type === 'error') call?.reject(new Error(`${error}: ${message}`));
     else call?.resolve(result);
+  }
+
+  private settle(id: number): Waiting | undefined {
+    const call = this.waiting.get(id);
+    clearTimeout(call?.timer);
+    this.waiting.delete(id);
+    return call;
   }
 }

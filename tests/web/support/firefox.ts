@@ -11,9 +11,9 @@ const START_MS = 60_000;
 
 /** By name, of about:config. */
 export type Prefs = Readonly<Record<string, boolean | number>>;
+/** It is off where Firefox takes the driver for unready. */
+export const WEBGPU: Prefs = { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true };
 const PREFS: Prefs = {
-  'dom.webgpu.enabled': true,
-  'gfx.webgpu.ignore-blocklist': true,
   'app.update.enabled': false,
   'datareporting.policy.dataSubmissionEnabled': false,
   'browser.shell.checkDefaultBrowser': false,
@@ -129,9 +129,15 @@ export class FirefoxPage {
     await this.call('browsingContext.reload', { wait: 'complete' });
   }
 
-  /** Calls the function in the page; argument and result are values of JSON. */
+  /**
+   * Calls the function in the page; argument and result are values of JSON. Throws in the empty document
+   * that is there for a moment while a page becomes isolated and moves to another process.
+   */
   async run<R, T = null>(work: (argument: T) => R, argument: T | null = null): Promise<Awaited<R>> {
-    const expression = `(async (argument) => JSON.stringify(await (${work})(argument)))(${JSON.stringify(argument)})`;
+    const expression = `(async (argument) => {
+      if (location.protocol === 'about:') throw new Error('no page here yet');
+      return JSON.stringify(await (${work})(argument));
+    })(${JSON.stringify(argument)})`;
     const answer = await this.bidi.call<Evaluated>('script.evaluate',
       { expression, target: { context: this.context }, awaitPromise: true });
     if (answer.type === 'exception') throw new Error(answer.exceptionDetails?.text);
@@ -175,6 +181,20 @@ export class FirefoxPage {
   async screenshot(): Promise<Uint8Array> {
     const { data } = await this.call<{ data: string }>('browsingContext.captureScreenshot', {});
     return Buffer.from(data, 'base64');
+  }
+
+  /** Where the file is that `work` has the browser save. */
+  async saved(folder: string, work: () => Promise<unknown>, ms = 30_000): Promise<string> {
+    const done = 'browsingContext.downloadEnd';
+    await this.bidi.call('browser.setDownloadBehavior', { downloadBehavior: { type: 'allowed', destinationFolder: folder } });
+    await this.bidi.call('session.subscribe', { events: [done] });
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`nothing was saved within ${ms} ms`)), ms);
+      this.bidi.on(done, ({ context, filepath }) => {
+        if (context === this.context) resolve((clearTimeout(timer), String(filepath)));
+      });
+      work().catch(reject);
+    });
   }
 
   private async act(source: Params): Promise<void> {

@@ -60,6 +60,8 @@ export class Visit {
   static async begin(firefox: Firefox, url: string, storage: Readonly<Record<string, unknown>> = {}): Promise<Visit> {
     const visit = new Visit(await firefox.open(begin, storage));
     await visit.page.goto(url);
+    // Where the host sends no headers the service worker adds them, and the page loads once more.
+    await visit.page.until(() => globalThis.crossOriginIsolated && document.readyState === 'complete');
     return visit;
   }
 

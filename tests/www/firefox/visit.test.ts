@@ -2,6 +2,9 @@
 // A visit to a plain static host that sends no headers, computed in WebAssembly.
 
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
 import { greedy, hosted, STORY, Visit } from './support.ts';
 
@@ -15,7 +18,6 @@ async function visit(work: (visit: Visit) => Promise<void>, storage: Record<stri
 }
 
 test('a first visit: threads, one click to an answer, the way on, and all of it without network', () => visit(async (here) => {
-  await here.page.until(() => globalThis.crossOriginIsolated); // by the service worker's headers
   await here.offlineReady();
   await here.click('.example', STORY);
   const first = await here.answered();
@@ -26,8 +28,10 @@ test('a first visit: threads, one click to an answer, the way on, and all of it 
   await here.click('.badge');
   const facts = await here.page.run(() => document.querySelector<HTMLElement>('.facts')?.innerText ?? '');
   assert.match(facts, /WebAssembly, \d+ threads/);
-  assert.match(facts, /WebGPU/, 'why it is not WebGPU');
+  assert.match(facts, /WebGPU is not used: this browser offers no WebGPU to this page/);
+  await here.page.run(() => (document.activeElement as HTMLElement).blur());
   await here.page.press('Escape');
+  await here.page.until(() => document.querySelector('.engine-panel') === null);
 
   await here.ask('What is the opposite of dark?');
   assert.match(await here.answered(), /light/);
@@ -68,3 +72,25 @@ test('stop ends the answer with what there is, by button and by key; it can go o
   const second = await here.answered();
   assert.ok(second.startsWith(first), `${JSON.stringify(second)} goes on from ${JSON.stringify(first)}`);
 }, { 'lamina.engine': 'wasm', ...greedy() }));
+
+test('a model is kept without waiting for what the user lets the browser do, a conversation is saved', () => visit(async (here) => {
+  await here.offlineReady();
+  await here.page.run(() => (location.hash = '#/models'));
+  await here.click('.model-card button', 'Keep on this device');
+  await here.sees('.model-card .chip.good');
+  await here.click('.model-card button', 'Use');
+  host.server.asked.length = 0;
+  await here.page.run(() => (location.hash = '#/chat'));
+  await here.ask(STORY);
+  const text = await here.answered();
+  assert.equal(host.server.count('.bin'), 0);
+  await here.page.run(() => (location.hash = '#/settings'));
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lamina-saved-'));
+  try {
+    const file = await here.page.saved(folder, () => here.click('.buttons button', 'Export all as Markdown'));
+    assert.ok(file.endsWith('.md'), file);
+    assert.ok(fs.readFileSync(file, 'utf8').includes(text));
+  } finally {
+    fs.rmSync(folder, { recursive: true });
+  }
+}));
