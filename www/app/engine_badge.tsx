@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which engine computes, why, and another one to move to.
 
-import { useRef, useState, useEffect } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { EngineInfo, EngineKind } from '@lamina/engine';
 import { hrefOf } from './router.ts';
 import {
@@ -60,7 +60,7 @@ export function EngineBadge() {
   const frame = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
   const state = engineState.value;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return;
     const outside = (event: Event) => {
       if (!frame.current?.contains(event.target as Node)) setOpen(false);
