@@ -131,6 +131,13 @@ Result<std::unique_ptr<CpuBackend>> make_cpu_backend(const CpuOptions& options) 
   return std::unique_ptr<CpuBackend>(new cpu::Backend(kernels, std::move(pool)));
 }
 
+void cpu_place_i8(std::span<std::byte> values) {
+  const cpu::KernelTable* kernels = cpu::available_kernels().front();
+  if (kernels->place_i8) {
+    kernels->place_i8(static_cast<int8_t*>(static_cast<void*>(values.data())), values.size());
+  }
+}
+
 std::vector<std::string> cpu_isas_available() {
   std::vector<std::string> names;
   for (const cpu::KernelTable* t : cpu::available_kernels()) names.emplace_back(t->isa);

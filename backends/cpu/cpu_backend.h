@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Llama on CPU cores. Takes weights where they lie (memory-mapped or not), in the model folder's
-// layout. The same results for any number of threads and any company in a batch.
+// layout (but see cpu_place_i8). The same results for any number of threads and any company in a batch.
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,6 +38,11 @@ Result<std::unique_ptr<CpuBackend>> make_cpu_backend(const CpuOptions& options);
 
 // Instruction sets that this build and machine can run, fastest first; always ends with "scalar".
 std::vector<std::string> cpu_isas_available();
+
+// Brings the i8 values of weights, padding included, to the form in which the fastest instruction set
+// wants them in memory: some of WebAssembly's want another than folders have. To be called once, before
+// a step reads them. Native ones take them as they are: does nothing there.
+void cpu_place_i8(std::span<std::byte> values);
 
 // Every kernel of an instruction set against plain arithmetic, on small odd shapes; some
 // milliseconds. kDevice names the kernel that is wrong.

@@ -106,6 +106,9 @@ class SelfTest {
                        ? static_cast<int8_t>(static_cast<int>(random_.next_u32() % 255) - 127)
                        : int8_t{0};
     }
+    auto* placed = take<int8_t>(rows * stride);
+    std::copy_n(weights, rows * stride, placed);
+    if (k_.place_i8) k_.place_i8(placed, rows * stride);
     const auto scales = floats(shape.scale_bytes() / 4);
     const auto n_x = static_cast<size_t>(x_rows);
     auto* q = take<int8_t>(n_x * stride);
@@ -121,7 +124,7 @@ class SelfTest {
     auto* out = take<float>(n_x * kStripRows);
     void* scratch = take<std::byte>(k_.matmul_i8_scratch(stride));
     for (int32_t n : {1, 3, x_rows}) {
-      k_.matmul_i8({weights, scales.data(), stride, rows, cols, block, group != 0,
+      k_.matmul_i8({placed, scales.data(), stride, rows, cols, block, group != 0,
                     {q, packed, sx, offsets, stride, blocks, n}, out, kStripRows, scratch});
       for (size_t t = 0; t < static_cast<size_t>(n); ++t) {
         for (size_t r = 0; r < static_cast<size_t>(rows); ++r) {

@@ -94,7 +94,8 @@ Step::Scratch Step::lay_out(std::byte* base, size_t* size) const {
   s.q = static_cast<int8_t*>(take(kOwnRows * widest_row_bytes_));
   s.scales = static_cast<float*>(take(kOwnRows * most_blocks_ * sizeof(float)));
   s.offsets = static_cast<int32_t*>(take(kOwnRows * most_blocks_ * sizeof(int32_t)));
-  s.tile = static_cast<float*>(take(slice * tile_width_ * sizeof(float)));
+  const auto lone = static_cast<size_t>(2 * k_.gemm_rows * k_.strip_rows);
+  s.tile = static_cast<float*>(take(std::max(slice * tile_width_, lone) * sizeof(float)));
   s.matmul = take(k_.matmul_i8_scratch(widest_row_bytes_));
   s.attention =
       static_cast<float*>(take(k_.attention_scratch(pairs_, config_.head_dim) * sizeof(float)));
@@ -248,6 +249,14 @@ int32_t Step::slice_rows(int32_t rows) const {
   const int32_t slices = (rows + kSliceRows - 1) / kSliceRows;
   const auto even = static_cast<size_t>((rows + slices - 1) / slices);
   return static_cast<int32_t>(round_up(even, static_cast<size_t>(k_.gemm_rows)));
+}
+
+// Weight rows of a strip, of n_out that are dealt to the workers: no more than leave some strips for each.
+int32_t Step::strip_rows(const PlannedOp& op, int32_t n_out) const {
+  if (rows_of(op) > 1 || op.weight.dtype != DType::kI8) return kStripRows;
+  int32_t n = k_.strip_rows;
+  while (n > kStripRows && n_out / n < kStripsPerWorker * parts_.pool->size()) n /= 2;
+  return n;
 }
 
 std::span<const float> Step::logits() const {

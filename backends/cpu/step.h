@@ -107,6 +107,7 @@ class Step {
 
   int32_t rows_of(const PlannedOp& op) const { return op.selected ? n_selected_ : n_rows_; }
   int32_t slice_rows(int32_t rows) const;
+  int32_t strip_rows(const PlannedOp& op, int32_t n_out) const;
   size_t width(Buffer b) const;
   float* row(Buffer b, int32_t r) const;
   const float* input_row(const PlannedOp& op, int32_t r) const;

@@ -116,10 +116,10 @@ void Step::each_item(const PlannedOp& op, int32_t items, int worker, const F& f)
 void Step::qkv_rope(const PlannedOp& op, int worker) {
   const Input in = prepare_input(op, worker);
   const Scratch s = scratch(worker);
-  const int32_t d = config_.head_dim;
+  const int32_t d = config_.head_dim, wide = strip_rows(op, op.weight.rows);
   each_item(op, op.weight.rows / d, worker, [&](int32_t head, int32_t x0, int32_t n_x) {
-    for (int32_t i = 0; i < d; i += kStripRows) {
-      strip(op, in, s, head * d + i, std::min(kStripRows, d - i), x0, n_x, s.tile + i, tile_width_);
+    for (int32_t i = 0; i < d; i += wide) {
+      strip(op, in, s, head * d + i, std::min(wide, d - i), x0, n_x, s.tile + i, tile_width_);
     }
     store_head(op, head, s.tile, x0, n_x);
   });
@@ -153,12 +153,12 @@ void Step::store_head(const PlannedOp& op, int32_t head, float* tile, int32_t ro
 void Step::matmul_add(const PlannedOp& op, int worker) {
   const Input in = prepare_input(op, worker);
   const Scratch s = scratch(worker);
-  const int32_t n_out = op.weight.rows;
-  const int32_t strips = (n_out + kStripRows - 1) / kStripRows;
+  const int32_t n_out = op.weight.rows, wide = strip_rows(op, n_out);
+  const int32_t strips = (n_out + wide - 1) / wide;
   each_item(op, strips, worker, [&](int32_t strip_at, int32_t x0, int32_t n_x) {
-    const int32_t first = strip_at * kStripRows, n = std::min(kStripRows, n_out - first);
-    strip(op, in, s, first, n, x0, n_x, s.tile, kStripRows);
-    k_.matmul_add(s.tile, kStripRows, op.bias ? op.bias + first : nullptr, n_x, n,
+    const int32_t first = strip_at * wide, n = std::min(wide, n_out - first);
+    strip(op, in, s, first, n, x0, n_x, s.tile, static_cast<size_t>(wide));
+    k_.matmul_add(s.tile, static_cast<size_t>(wide), op.bias ? op.bias + first : nullptr, n_x, n,
                   row(op.out, x0) + first, width(op.out));
   });
 }
@@ -166,14 +166,15 @@ void Step::matmul_add(const PlannedOp& op, int worker) {
 void Step::gate_up_silu(const PlannedOp& op, int worker) {
   const Input in = prepare_input(op, worker);
   const Scratch s = scratch(worker);
-  const int32_t n_out = op.weight.rows / 2;
-  float* up = s.tile + static_cast<size_t>(slice_rows(rows_of(op))) * kStripRows;
-  const int32_t strips = (n_out + kStripRows - 1) / kStripRows;
+  const int32_t n_out = op.weight.rows / 2, wide = strip_rows(op, n_out);
+  const auto stride = static_cast<size_t>(wide);
+  float* up = s.tile + static_cast<size_t>(slice_rows(rows_of(op))) * stride;
+  const int32_t strips = (n_out + wide - 1) / wide;
   each_item(op, strips, worker, [&](int32_t strip_at, int32_t x0, int32_t n_x) {
-    const int32_t first = strip_at * kStripRows, n = std::min(kStripRows, n_out - first);
-    strip(op, in, s, first, n, x0, n_x, s.tile, kStripRows);
-    strip(op, in, s, n_out + first, n, x0, n_x, up, kStripRows);
-    k_.gate_up_silu({s.tile, up, kStripRows, op.bias ? op.bias + first : nullptr,
+    const int32_t first = strip_at * wide, n = std::min(wide, n_out - first);
+    strip(op, in, s, first, n, x0, n_x, s.tile, stride);
+    strip(op, in, s, n_out + first, n, x0, n_x, up, stride);
+    k_.gate_up_silu({s.tile, up, stride, op.bias ? op.bias + first : nullptr,
                      op.bias ? op.bias + n_out + first : nullptr, n_x, n,
                      row(op.out, x0) + first, width(op.out)});
   });
@@ -182,14 +183,14 @@ void Step::gate_up_silu(const PlannedOp& op, int worker) {
 void Step::logits_op(const PlannedOp& op, int worker) {
   const Input in = prepare_input(op, worker);
   const Scratch s = scratch(worker);
-  const int32_t n_out = op.weight.rows;
-  const int32_t strips = (n_out + kStripRows - 1) / kStripRows;
+  const int32_t n_out = op.weight.rows, wide = strip_rows(op, n_out);
+  const int32_t strips = (n_out + wide - 1) / wide;
   each_item(op, strips, worker, [&](int32_t strip_at, int32_t x0, int32_t n_x) {
-    const int32_t first = strip_at * kStripRows, n = std::min(kStripRows, n_out - first);
-    strip(op, in, s, first, n, x0, n_x, s.tile, kStripRows);
+    const int32_t first = strip_at * wide, n = std::min(wide, n_out - first);
+    strip(op, in, s, first, n, x0, n_x, s.tile, static_cast<size_t>(wide));
     for (int32_t t = 0; t < n_x; ++t) {
       float* out = row(op.out, x0 + t) + first;
-      std::copy_n(s.tile + static_cast<size_t>(t) * kStripRows, n, out);
+      std::copy_n(s.tile + static_cast<size_t>(t * wide), n, out);
       if (op.bias) k_.add(op.bias + first, n, out);
     }
   });

@@ -190,6 +190,7 @@ TEST_P(CpuBits, MatmulI8) {
         weights[static_cast<size_t>(i / cols) * stride + static_cast<size_t>(i % cols)] =
             static_cast<int8_t>(127.0f * unit());
       }
+      if (k_.place_i8) k_.place_i8(weights, stride * (rows + 1));
       const auto scales = floats(rows * blocks, 0.01f), x = floats(x_rows * cols);
       const int32_t tiles = (x_rows + k_.gemm_rows - 1) / k_.gemm_rows * k_.gemm_rows;
       auto* q = take<int8_t>(stride * static_cast<size_t>(tiles));

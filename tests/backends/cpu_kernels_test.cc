@@ -128,9 +128,11 @@ TEST_P(CpuKernels, Dequantize) {
     std::vector<float> out(static_cast<size_t>(n) + 1, 9.0f);
     k_.dequantize_f16(half, n, out.data());
     for (int32_t i = 0; i < n; ++i) EXPECT_EQ(out[static_cast<size_t>(i)], f16_to_f32(half[i]));
+    const std::vector<int8_t> plain(q, q + n);
+    if (k_.place_i8) k_.place_i8(q, static_cast<size_t>(n));
     k_.dequantize_i8(q, 0.3f, n, out.data());
     for (int32_t i = 0; i < n; ++i) {
-      EXPECT_EQ(out[static_cast<size_t>(i)], 0.3f * static_cast<float>(q[i]));
+      EXPECT_EQ(out[static_cast<size_t>(i)], 0.3f * plain[static_cast<size_t>(i)]);
     }
     EXPECT_EQ(out.back(), 9.0f);
   }
@@ -182,13 +184,17 @@ class I8Case {
     const auto n_x = static_cast<size_t>(x_rows);
     // Exactly as long as promised, so that a sanitizer sees a read beyond.
     weights_ = *AlignedBuffer::create(shape_.value_bytes(), "weights");
+    placed_ = *AlignedBuffer::create(shape_.value_bytes(), "placed weights");
     q_ = *AlignedBuffer::create(n_x * stride_, "q");
     const auto parts = static_cast<size_t>(k.packed_parts);
     packed_ = *AlignedBuffer::create(
         round_up(n_x, static_cast<size_t>(k.gemm_rows)) * stride_ * parts, "packed");
-    out_ = *AlignedBuffer::create(n_x * kStripRows * 4, "out");
+    out_stride_ = static_cast<size_t>(std::max(kStripRows, x_rows == 1 ? k.strip_rows : 0));
+    out_ = *AlignedBuffer::create(n_x * out_stride_ * 4, "out");
     scratch_ = *AlignedBuffer::create(k.matmul_i8_scratch(stride_), "scratch");
     fill_matrix(weights_.as<int8_t>(), rows, fill);
+    std::copy_n(weights_.as<int8_t>(), shape_.value_bytes(), placed_.as<int8_t>());
+    if (k.place_i8) k.place_i8(placed_.as<int8_t>(), shape_.value_bytes());
     fill_matrix(q_.as<int8_t>(), x_rows, fill);
     for (size_t i = 0; i < shape_.scale_bytes() / 4; ++i) scales_.push_back(random_.next_unit());
     for (size_t t = 0; t < n_x; ++t) {
@@ -207,12 +213,12 @@ class I8Case {
   // Runs rows [first, first + n) of x; first must be a multiple of gemm_rows.
   const float* run(int32_t first, int32_t n) {
     const auto at = static_cast<size_t>(first), parts = static_cast<size_t>(k_.packed_parts);
-    k_.matmul_i8({weights_.as<int8_t>(), scales_.data(), stride_, shape_.rows, shape_.cols, block_,
+    k_.matmul_i8({placed_.as<int8_t>(), scales_.data(), stride_, shape_.rows, shape_.cols, block_,
                   shape_.group != 0,
                   {q_.as<int8_t>() + at * stride_, packed_.as<int8_t>() + at * stride_ * parts,
                    sx_.data() + at * blocks_, offsets_.data() + at * blocks_, stride_, blocks_, n},
-                  out_.as<float>() + at * kStripRows, kStripRows, scratch_.data()});
-    return out_.as<float>() + at * kStripRows;
+                  out_.as<float>() + at * out_stride_, out_stride_, scratch_.data()});
+    return out_.as<float>() + at * out_stride_;
   }
 
   float want(int32_t x_row, int32_t row) const {
@@ -233,7 +239,7 @@ class I8Case {
     const float* out = run(0, x_rows_);
     for (int32_t t = 0; t < x_rows_; ++t) {
       for (int32_t r = 0; r < shape_.rows; ++r) {
-        ASSERT_EQ(out[t * kStripRows + r], want(t, r))
+        ASSERT_EQ(out[static_cast<size_t>(t) * out_stride_ + static_cast<size_t>(r)], want(t, r))
             << what << ": " << shape_.rows << " x " << shape_.cols << " group " << shape_.group
             << ", x row " << t << " of " << x_rows_ << ", weight row " << r;
       }
@@ -259,8 +265,8 @@ class I8Case {
   WeightShape shape_;
   int32_t x_rows_;
   int block_;
-  size_t stride_, blocks_;
-  AlignedBuffer weights_, q_, packed_, out_, scratch_;
+  size_t stride_, blocks_, out_stride_;
+  AlignedBuffer weights_, placed_, q_, packed_, out_, scratch_;
   std::vector<float> scales_, sx_;
   std::vector<int32_t> offsets_;
   Random random_{5};
@@ -285,6 +291,13 @@ TEST_P(CpuKernels, MatmulI8OddRowsAndBatches) {
     for (int32_t x_rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 17, 65}) {
       I8Case(k_, rows, 200, rows % 2 ? 32 : 0, x_rows, any_byte).expect_all("rows");
     }
+  }
+}
+
+TEST_P(CpuKernels, MatmulI8WideStrips) {
+  if (k_.strip_rows < 128) GTEST_SKIP() << "strips have " << k_.strip_rows << " rows";
+  for (int32_t rows : {33, 61, 96, 127, 128}) {
+    for (int32_t group : {0, 32, 64, 128}) I8Case(k_, rows, 330, group, 1, any_byte).expect_all("wide");
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "backends/cpu/cpu_backend.h"
 #include "core/base/numeric.h"
 
 namespace lamina::abi {
@@ -88,8 +89,10 @@ Result<void> ShardStore::done(size_t index) {
   Shard& shard = shards_[index];
   if (shard.done) return {};
   if (shard.has_parts) {
-    LAMINA_TRY(place_parts(index));
+    LAMINA_TRY(copy_parts(index));
     shard.memory.reset();
+  } else {
+    place(index);
   }
   shard.done = true;
   --missing_;
@@ -97,7 +100,7 @@ Result<void> ShardStore::done(size_t index) {
 }
 
 // Copies all that the shard holds to the tensors' own memory.
-Result<void> ShardStore::place_parts(size_t index) {
+Result<void> ShardStore::copy_parts(size_t index) {
   const std::byte* from = shards_[index].memory.get();
   for (size_t i = 0; i < manifest_->tensors.size(); ++i) {
     const TensorEntry& t = manifest_->tensors[i];
@@ -108,11 +111,19 @@ Result<void> ShardStore::place_parts(size_t index) {
       const auto begin = static_cast<size_t>(p.row_begin), rows = static_cast<size_t>(p.rows);
       const size_t row = t.shape.row_bytes(), scales = t.shape.scales_per_row() * sizeof(float);
       std::memcpy(to + begin * row, from + p.offset, rows * row);
+      if (t.shape.dtype == DType::kI8) cpu_place_i8({to + begin * row, rows * row});
       if (scales == 0) continue;
       std::memcpy(to + scales_at(t) + begin * scales, from + p.scale_offset, rows * scales);
     }
   }
   return {};
+}
+
+void ShardStore::place(size_t index) {
+  for (const TensorEntry& t : manifest_->tensors) {
+    if (t.shape.dtype != DType::kI8 || t.parts[0].shard != index) continue;
+    cpu_place_i8({shards_[index].memory.get() + t.parts[0].offset, t.shape.value_bytes()});
+  }
 }
 
 int32_t ShardStore::ready_layers() const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model's shards in the module's memory, whose places are known before their bytes are there. A shard of whole tensors is written where it stays; one
-// that holds parts of a tensor is written to memory that goes when the parts are in their place.
+// A model's shards in the module's memory, whose places are known before their bytes are there. A shard
+// of whole tensors is written where it stays; one that holds parts of a tensor is written to memory that
+// goes when the parts are in their place.
 #pragma once
 
 #include <memory>
@@ -18,7 +19,8 @@ class ShardStore {
 
   // Memory for the shard's bytes, the same until done(). kOutOfMemory names the shard.
   Result<std::byte*> target(size_t index);
-  // The bytes are there, and they are the right ones. kInvalidArgument: target() was not asked.
+  // The bytes are there, and they are the right ones; i8 values are brought to the form that the CPU engine
+  // wants (cpu_place_i8), so nobody else may read them. kInvalidArgument: target() was not asked.
   Result<void> done(size_t index);
 
   bool complete() const { return missing_ == 0; }
@@ -42,7 +44,8 @@ class ShardStore {
   static Memory allocate(uint64_t bytes);
   Result<void> allocate_shard(size_t index);
   Result<void> allocate_tensor(size_t index);
-  Result<void> place_parts(size_t index);
+  Result<void> copy_parts(size_t index);  // placed
+  void place(size_t index);
 
   const Manifest* manifest_;
   std::vector<Shard> shards_;

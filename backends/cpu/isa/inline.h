@@ -25,4 +25,14 @@ LAMINA_INLINE void each(const F& f) {
   }
 }
 
+// p, computed: loads and stores at constant distances from it name these themselves. Without, clang adds
+// them up anew for each, because WebAssembly's loads must not wrap around and it forgets that they don't.
+template <typename T>
+LAMINA_INLINE T* settled(T* p) {
+#if defined(__wasm__)
+  asm("" : "+r"(p));
+#endif
+  return p;
+}
+
 }  // namespace

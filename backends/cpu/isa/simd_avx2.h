@@ -15,6 +15,7 @@ using Acc = __m256i;
 
 constexpr int kLanes = 8;
 constexpr bool kOffsetWeights = false;
+constexpr bool kPlacedWeights = false;
 constexpr bool kFusedFma = true;  // f32_fma has one rounding
 
 LAMINA_INLINE void prefetch_l2(const void* p) {

@@ -16,6 +16,7 @@ using Acc = __m512i;
 
 constexpr int kLanes = 16;
 constexpr bool kOffsetWeights = true;
+constexpr bool kPlacedWeights = false;
 constexpr bool kFusedFma = true;  // f32_fma has one rounding
 
 LAMINA_INLINE void prefetch_l2(const void* p) {

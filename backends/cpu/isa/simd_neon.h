@@ -19,6 +19,7 @@ using Acc = int32x4_t;
 
 constexpr int kLanes = 4;
 constexpr bool kOffsetWeights = false;
+constexpr bool kPlacedWeights = false;
 constexpr bool kFusedFma = true;  // f32_fma has one rounding
 
 LAMINA_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }

@@ -13,6 +13,7 @@ using Acc = int32_t;
 
 constexpr int kLanes = 1;
 constexpr bool kOffsetWeights = false;
+constexpr bool kPlacedWeights = false;
 constexpr bool kFusedFma = false;  // f32_fma has one rounding
 
 LAMINA_INLINE void prefetch(const void*) {}

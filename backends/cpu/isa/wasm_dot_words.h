@@ -6,6 +6,7 @@
 namespace {
 
 constexpr bool kOffsetWeights = false;
+constexpr bool kPlacedWeights = false;
 constexpr int kPanelParts = 2;
 
 // Even or odd bytes. Panels of weights and packed rows of x come so, for many dots each.

@@ -9,7 +9,7 @@
 
 namespace lamina::cpu {
 
-constexpr int kStripRows = 32;      // weight rows of one matmul call, at most
+constexpr int kStripRows = 32;      // weight rows of one matmul call, at most (but see strip_rows)
 constexpr int kPagePositions = 64;  // = kPageSize
 constexpr int kChunkPages = 4;      // pages whose attention is summed up before it is merged
 constexpr int kVectorFloats = 16;   // widest vector; strides in floats are multiples of it
@@ -26,9 +26,10 @@ struct QuantizedRows {
   int32_t rows;
 };
 
-// out[t][r] = x[t] . weights[r] for n_rows <= kStripRows rows of an i8 matrix.
+// out[t][r] = x[t] . weights[r] for n_rows rows of an i8 matrix: kStripRows at most, or
+// KernelTable::strip_rows for one row of x.
 struct MatmulI8 {
-  const int8_t* weights;  // [n_rows][row_bytes]
+  const int8_t* weights;  // [n_rows][row_bytes], placed (KernelTable::place_i8)
   const float* scales;    // [n_rows] or, grouped, [n_rows][blocks]
   size_t row_bytes;
   int32_t n_rows;
@@ -37,7 +38,7 @@ struct MatmulI8 {
   bool grouped;
   QuantizedRows x;
   float* out;
-  size_t out_stride;  // at least kStripRows: whole vectors are written
+  size_t out_stride;  // at least what n_rows may be: whole vectors are written
   void* scratch;      // matmul_i8_scratch bytes, 64-byte aligned
 };
 
@@ -102,8 +103,12 @@ struct KernelTable {
   int32_t gemm_rows;  // activation rows of a packed tile
   int32_t gemm_from;  // matmul_i8 wants packed tiles from that many rows on
   int32_t packed_parts;  // bytes that a packed value takes
+  int32_t strip_rows;    // weight rows that matmul_i8 likes to have for one row of x: kStripRows or more
 
   void (*rms_norm)(const float* x, const float* weight, int32_t n, float eps, float* y);
+  // Null, or brings i8 values to the form in which the kernels below want them in memory: once, before
+  // their first use. Padding too. Folders that are mapped can't be changed: null for native ISAs.
+  void (*place_i8)(int8_t* values, size_t n);
   // Fills q to a multiple of 64 bytes.
   void (*quantize_row)(const float* x, int32_t n, int32_t block, int8_t* q, float* scales,
                        int32_t* offsets);
@@ -121,7 +126,7 @@ struct KernelTable {
   void (*gate_up_silu)(const GateUpSilu& a);
   void (*rope)(float* head, const float* cos, const float* sin, int32_t half);
   void (*dequantize_f16)(const uint16_t* x, int32_t n, float* out);
-  void (*dequantize_i8)(const int8_t* x, float scale, int32_t n, float* out);
+  void (*dequantize_i8)(const int8_t* x, float scale, int32_t n, float* out);  // x is placed
 
   void (*key_write)(const KvBlock& block, int32_t slot, const float* key);
   void (*value_write)(const KvBlock& block, int32_t slot, const float* value);

@@ -185,15 +185,27 @@ LAMINA_INLINE void gemv_blocks(const MatmulI8& a, int x0, const I8Blocks& b) {
   }
 }
 
-// One row of x, kLanes weight rows side by side: what depends on x alone is computed once for them,
-// their sums end up one row per lane, and memory is read in as many streams. For vectors of 16 bytes
-// without prefetching. Rows that are missing repeat the last.
-[[maybe_unused]] LAMINA_NOINLINE void gemv_across(const MatmulI8& a, int row0, int x0, const I8Blocks& b) {
+// One row of x, kLanes weight rows side by side: what depends on x alone is computed once for them, and
+// their sums end up one row per lane. For vectors of 16 bytes without prefetching, where memory's speed
+// hangs on the processor's own foresight: lane r takes rows first + r * step, so memory is read in kLanes
+// streams, each as long as the strip allows. Rows that are missing repeat the last.
+// kUnroll chunks at a time, of which a block has a multiple.
+template <bool kGrouped, int kUnroll>
+LAMINA_NOINLINE void gemv_across(const MatmulI8& a, int first, int step, int x0, const I8Blocks& b) {
+  const auto row = [&](int r) LAMINA_LAMBDA {
+    return first + r * step < a.n_rows ? first + r * step : a.n_rows - 1;
+  };
   const int8_t* w[kLanes];
-  const int rows = a.n_rows - row0 < kLanes ? a.n_rows - row0 : kLanes;
+  const float* sw[kLanes];
   each<kLanes>([&](auto r) LAMINA_LAMBDA {
-    w[r] = a.weights + static_cast<size_t>(row0 + (r < rows ? r : rows - 1)) * a.row_bytes;
+    w[r] = a.weights + static_cast<size_t>(row(r)) * a.row_bytes;
+    sw[r] = a.scales + row(r) * (kGrouped ? b.n : 1);
   });
+  const auto scales = [&](int block) LAMINA_LAMBDA {
+    float each_row[kLanes];
+    each<kLanes>([&](auto r) LAMINA_LAMBDA { each_row[r] = sw[r][block]; });
+    return f32_load(each_row);
+  };
   const int8_t* x = a.x.q + static_cast<size_t>(x0) * a.x.q_stride;
   const float* sx = a.x.scales + static_cast<size_t>(x0) * a.x.block_stride;
   [[maybe_unused]] const int32_t* offsets = a.x.offsets + static_cast<size_t>(x0) * a.x.block_stride;
@@ -203,30 +215,42 @@ LAMINA_INLINE void gemv_blocks(const MatmulI8& a, int x0, const I8Blocks& b) {
     Acc acc[kLanes];
     each<kLanes>([&](auto r) LAMINA_LAMBDA { acc[r] = acc_set(0); });
     const int full = at + a.block, end = full < b.chunks * kChunk ? full : b.chunks * kChunk;
-    for (; at < end; at += 2 * kChunk) {  // rows are padded to four chunks
-      each<2>([&](auto u) LAMINA_LAMBDA {
-        const I32 bytes = i32_load(x + at + u * kChunk);
-        each<kLanes>([&](auto r) LAMINA_LAMBDA {
-          acc[r] = dot(acc[r], weight_bytes(w[r] + at + u * kChunk), bytes);
+    for (; at < end; at += kUnroll * kChunk) {  // rows are padded to four chunks
+      I32 bytes[kUnroll];
+      const int8_t* x_at = settled(x + at);
+      each<kUnroll>([&](auto u) LAMINA_LAMBDA { bytes[u] = i32_load(x_at + u * kChunk); });
+      each<kLanes>([&](auto r) LAMINA_LAMBDA {
+        const int8_t* w_at = settled(w[r] + at);
+        each<kUnroll>([&](auto u) LAMINA_LAMBDA {
+          acc[r] = dot(acc[r], weight_bytes(w_at + u * kChunk), bytes[u]);
         });
       });
     }
     I32 sums = sum_each(acc);
     if (kOffsetWeights) sums = i32_add(sums, i32_set(offsets[block]));
-    y = f32_fma_exact(f32_set(sx[block]), f32_from_i32(sums), y);
+    F32 scale = f32_set(sx[block]);
+    if constexpr (kGrouped) scale = f32_mul(scale, scales(block));
+    y = f32_fma_exact(scale, f32_from_i32(sums), y);
   }
-  y = f32_mul(y, f32_load_n(a.scales + row0, rows));
-  f32_store(a.out + static_cast<size_t>(x0) * a.out_stride + row0, y);
+  if constexpr (!kGrouped) y = f32_mul(y, scales(0));
+  float all[kLanes];
+  f32_store(all, y);
+  float* out = a.out + static_cast<size_t>(x0) * a.out_stride;
+  each<kLanes>([&](auto r) LAMINA_LAMBDA { out[row(r)] = all[r]; });
+}
+
+template <bool kGrouped, int kUnroll>
+LAMINA_INLINE void gemv_streams(const MatmulI8& a, int x0, const I8Blocks& b) {
+  const int step = (a.n_rows + kLanes - 1) / kLanes;
+  for (int first = 0; first < step; ++first) gemv_across<kGrouped, kUnroll>(a, first, step, x0, b);
 }
 
 template <int M>
 void gemv(const MatmulI8& a, int x0) {
   const I8Blocks b = i8_blocks(a);
   if constexpr (kGemvAcross && M == 1) {
-    if (!a.grouped) {
-      for (int row0 = 0; row0 < a.n_rows; row0 += kLanes) gemv_across(a, row0, x0, b);
-      return;
-    }
+    if (!a.grouped) return gemv_streams<false, 4>(a, x0, b);
+    return a.block == 32 ? gemv_streams<true, 2>(a, x0, b) : gemv_streams<true, 4>(a, x0, b);
   }
   switch (a.block) {
     case 128: return gemv_blocks<M, 128 / kChunk>(a, x0, b);
@@ -237,22 +261,31 @@ void gemv(const MatmulI8& a, int x0) {
 
 // --- Many rows of x.
 
-// A panel as [row_bytes / 4][kPanelParts][panel_rows][4], ready for panel_dot(). Missing rows repeat
-// the last.
-LAMINA_NOINLINE void pack_panel(const MatmulI8& a, int panel_rows, int8_t* packed) {
-  for (int row0 = 0; row0 < panel_rows; row0 += kLanes) {
-    for (size_t c = 0; c < a.row_bytes; c += kChunk) {
-      I32 v[kLanes];
-      each<kLanes>([&](auto r) LAMINA_LAMBDA {
-        const int row = row0 + r < a.n_rows ? row0 + r : a.n_rows - 1;
-        v[r] = weight_bytes(a.weights + static_cast<size_t>(row) * a.row_bytes + c);
-      });
-      transpose(v);
-      int8_t* to = packed + c * static_cast<size_t>(kPanelParts * panel_rows) +
-                   static_cast<size_t>(row0) * 4;
-      each<kLanes>([&](auto i) LAMINA_LAMBDA {
-        each<kPanelParts>([&](auto part) LAMINA_LAMBDA {
-          i32_store(to + (i * kPanelParts + part) * 4 * panel_rows, panel_part<part>(v[i]));
+// A panel as [row_bytes / 4][kPanelParts][kVecs * kLanes rows][4], ready for panel_dot(). Missing rows
+// repeat the last. A line of each row at a time, in few instructions: this is where a prompt waits for
+// memory.
+template <int kVecs>
+LAMINA_NOINLINE void pack_panel(const MatmulI8& a, int8_t* packed) {
+  constexpr int kFour = kVecs * kLanes * 4, kLine = 64;  // bytes of a packed vector, of a row's line
+  for (int row0 = 0; row0 < kVecs * kLanes; row0 += kLanes, packed += kLanes * 4) {
+    const int8_t* from[kLanes];
+    each<kLanes>([&](auto r) LAMINA_LAMBDA {
+      const int row = row0 + r < a.n_rows ? row0 + r : a.n_rows - 1;
+      from[r] = a.weights + static_cast<size_t>(row) * a.row_bytes;
+    });
+    int8_t* to = packed;
+    for (size_t c = 0; c < a.row_bytes; c += kLine, to += kLine / 4 * kPanelParts * kFour) {
+      const int8_t* at[kLanes];
+      to = settled(to);
+      each<kLanes>([&](auto r) LAMINA_LAMBDA { at[r] = settled(from[r] + c); });
+      each<kLine / kChunk>([&](auto u) LAMINA_LAMBDA {
+        I32 v[kLanes];
+        each<kLanes>([&](auto r) LAMINA_LAMBDA { v[r] = weight_bytes(at[r] + u * kChunk); });
+        transpose(v);
+        each<kLanes>([&](auto i) LAMINA_LAMBDA {
+          each<kPanelParts>([&](auto part) LAMINA_LAMBDA {
+            i32_store(to + ((u * kLanes + i) * kPanelParts + part) * kFour, panel_part<part>(v[i]));
+          });
         });
       });
     }
@@ -299,6 +332,8 @@ LAMINA_NOINLINE void gemm_tile(const MatmulI8& a, const int8_t* packed, int x0, 
     const int8_t* w = packed + static_cast<size_t>(first / 4 * kPanelParts) * kStep;
     const int8_t* four = x + static_cast<size_t>(first / 4 * kPanelParts) * kXStep;
     for (int k = (last - first) / 4 * kPanelParts; k > 0; k -= kGemmUnroll) {
+      w = settled(w);
+      four = settled(four);
       each<kGemmUnroll>([&](auto u) LAMINA_LAMBDA {
         I32 bytes[kVecs];
         each<kVecs>([&](auto v) LAMINA_LAMBDA {
@@ -347,7 +382,7 @@ void gemm(const MatmulI8& a) {
   int8_t* packed = static_cast<int8_t*>(a.scratch);  // [panel], then scales
   const int n_blocks = i8_blocks(a).n;
   constexpr int kRows = kVecs * kLanes;
-  pack_panel(a, kRows, packed);
+  pack_panel<kVecs>(a, packed);
   float* scales = nullptr;  // [blocks][rows] when grouped
   if (a.grouped) {
     scales = static_cast<float*>(static_cast<void*>(packed + a.row_bytes * kPanelParts * kRows));
