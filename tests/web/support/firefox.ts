@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { Bidi, type Params } from './bidi.ts';
 
-const START_MS = 60_000;
+const START_MS = 120_000;
 
 /** By name, of about:config. */
 export type Prefs = Readonly<Record<string, boolean | number>>;
@@ -84,9 +84,15 @@ export class Firefox {
   }
 }
 
+interface RemoteValue {
+  value?: string;
+  /** Of an element. */
+  sharedId?: string;
+}
+
 interface Evaluated {
   type: 'success' | 'exception';
-  result?: { value?: string };
+  result?: RemoteValue;
   exceptionDetails?: { text: string };
 }
 
@@ -134,26 +140,13 @@ export class FirefoxPage {
    * that is there for a moment while a page becomes isolated and moves to another process.
    */
   async run<R, T = null>(work: (argument: T) => R, argument: T | null = null): Promise<Awaited<R>> {
-    const expression = `(async (argument) => {
-      if (location.protocol === 'about:') throw new Error('no page here yet');
-      return JSON.stringify(await (${work})(argument));
-    })(${JSON.stringify(argument)})`;
-    const answer = await this.bidi.call<Evaluated>('script.evaluate',
-      { expression, target: { context: this.context }, awaitPromise: true });
-    if (answer.type === 'exception') throw new Error(answer.exceptionDetails?.text);
-    const text = answer.result?.value;
-    return (text === undefined ? undefined : JSON.parse(text)) as Awaited<R>;
+    const { value } = await this.evaluate(`JSON.stringify(await (${work})(${JSON.stringify(argument)}))`);
+    return (value === undefined ? undefined : JSON.parse(value)) as Awaited<R>;
   }
 
   /** Until `work`, run in the page again and again, gives something true; gives that. */
-  async until<R, T = null>(work: (argument: T) => R, argument: T | null = null, ms = 30_000): Promise<NonNullable<Awaited<R>>> {
-    const end = Date.now() + ms;
-    for (;;) {
-      const got = await this.run(work, argument).catch(() => null); // a page that reloads answers nothing
-      if (got) return got;
-      if (Date.now() > end) throw new Error(`not so within ${ms} ms: ${work} of ${JSON.stringify(argument)}`);
-      await new Promise((done) => setTimeout(done, 50));
-    }
+  until<R, T = null>(work: (argument: T) => R, argument: T | null = null, ms = 30_000): Promise<NonNullable<Awaited<R>>> {
+    return this.retried(() => this.run(work, argument), work, argument, ms);
   }
 
   /** Each word is a key: "a", "Enter", "Control+k". */
@@ -165,10 +158,17 @@ export class FirefoxPage {
     await this.press(...text);
   }
 
-  /** With the pointer. x and y in CSS pixels of the viewport. */
-  async clickAt(x: number, y: number): Promise<void> {
+  /** The id of the element that `find`, run in the page again and again, gives. */
+  element<T>(find: (argument: T) => Promise<Element | null>, argument: T, ms = 30_000): Promise<string> {
+    const expression = `await (${find})(${JSON.stringify(argument)})`;
+    return this.retried(async () => (await this.evaluate(expression)).sharedId, find, argument, ms);
+  }
+
+  /** With the pointer, on the middle of element() as it is then. */
+  async click(element: string): Promise<void> {
+    const origin = { type: 'element', element: { sharedId: element } };
     await this.act({ type: 'pointer', id: 'mouse', actions: [
-      { type: 'pointerMove', x: Math.round(x), y: Math.round(y) }, { type: 'pointerDown', button: 0 }, { type: 'pointerUp', button: 0 },
+      { type: 'pointerMove', x: 0, y: 0, origin }, { type: 'pointerDown', button: 0 }, { type: 'pointerUp', button: 0 },
     ] });
   }
 
@@ -195,6 +195,32 @@ export class FirefoxPage {
       });
       work().catch(reject);
     });
+  }
+
+  private async retried<R>(
+    attempt: () => Promise<R>, work: unknown, argument: unknown, ms: number,
+  ): Promise<NonNullable<R>> {
+    const end = Date.now() + ms;
+    for (;;) {
+      const got = await attempt().catch(() => null); // a page that reloads answers nothing
+      if (got) return got;
+      if (Date.now() > end) break;
+      await new Promise((done) => setTimeout(done, 50));
+    }
+    const shown = await this.run(() => `${location.href}: ${document.body.innerText}`).catch(String);
+    throw new Error(`not so within ${ms} ms: ${work} of ${JSON.stringify(argument)} on ${shown}`);
+  }
+
+  private async evaluate(expression: string): Promise<RemoteValue> {
+    const answer = await this.bidi.call<Evaluated>('script.evaluate', {
+      expression: `(async () => {
+        if (location.protocol === 'about:') throw new Error('no page here yet');
+        return ${expression};
+      })()`,
+      target: { context: this.context }, awaitPromise: true,
+    });
+    if (answer.type === 'exception') throw new Error(answer.exceptionDetails?.text);
+    return answer.result ?? {};
   }
 
   private async act(source: Params): Promise<void> {

@@ -67,13 +67,12 @@ export class Visit {
 
   /** Until an element of `css` whose label or words have `text` is seen. */
   async sees(css: string, text = '', ms = 30_000): Promise<void> {
-    await this.page.until(placeOf, { css, text }, ms);
+    await this.page.element(meet, { css, text }, ms);
   }
 
   /** With the pointer, once it is there and nothing lies above it. */
   async click(css: string, text = ''): Promise<void> {
-    const [x, y] = await this.page.until(placeOf, { css, text });
-    await this.page.clickAt(x, y);
+    await this.page.click(await this.page.element(meet, { css, text }));
   }
 
   focused(): Promise<string> {
@@ -132,14 +131,16 @@ export class Visit {
   }
 }
 
-// Its middle, where a click would meet it; null while it cannot be met.
-function placeOf({ css, text }: Target): [number, number] | null {
+// Null while it cannot be met: nothing lies above it, and it has stood still for two frames.
+async function meet({ css, text }: Target): Promise<Element | null> {
   for (const element of document.querySelectorAll<HTMLElement>(css)) {
     if (!(element.getAttribute('aria-label') ?? element.innerText).includes(text)) continue;
     element.scrollIntoView({ block: 'nearest', behavior: 'instant' });
+    const before = element.getBoundingClientRect();
+    for (let i = 0; i < 2; ++i) await new Promise((done) => requestAnimationFrame(done));
     const { x, y, width, height } = element.getBoundingClientRect();
-    const [atX, atY] = [x + width / 2, y + height / 2];
-    if (element.contains(document.elementFromPoint(atX, atY)) && !element.matches(':disabled')) return [atX, atY];
+    const above = document.elementFromPoint(x + width / 2, y + height / 2);
+    if (x === before.x && y === before.y && element.contains(above) && !element.matches(':disabled')) return element;
   }
   return null;
 }
