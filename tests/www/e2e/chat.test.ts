@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test } from 'node:test';
 import { open, type Opened } from '../support/browser.ts';
-import { answered, answers, ask, begun, composer, greedy, stopButton } from '../support/chat.ts';
+import { answered, answers, ask, begun, composer, greedy, LONG, stopButton } from '../support/chat.ts';
 import { hosted } from '../support/host.ts';
 
 const STORY = 'Tell me a story about an owl and a bell.';
@@ -64,7 +64,7 @@ test('stop ends the answer with what there is, by button and by key; it can go o
   await page.keyboard.press('Escape');
   const second = await answered(page);
   assert.ok(second.startsWith(first), `${JSON.stringify(second)} goes on from ${JSON.stringify(first)}`);
-}, greedy()));
+}, LONG));
 
 test('an answer that was stopped goes on as if it had not been', () => chat(async ({ page }) => {
   await ask(page, STORY);

@@ -5,13 +5,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Page } from 'playwright-core';
 import { launch, offlineReady, open } from '../support/browser.ts';
-import { answered, ask, begun, greedy, lastText, stopButton } from '../support/chat.ts';
+import { answered, ask, begun, greedy, lastText, LONG, stopButton } from '../support/chat.ts';
 import { Daemon } from '../support/daemon.ts';
 import { hosted } from '../support/host.ts';
 
 const STORY = 'Tell me a story about an owl and a bell.';
-// Long enough to be met in the middle: what was said is likelier to be said again, without an end.
-const LONG = { 'lamina.sampling': { temperature: 0, repeatPenalty: 0.3, maxTokens: 1500 } };
 
 const host = hosted({ webgpu: true });
 

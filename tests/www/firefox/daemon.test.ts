@@ -3,11 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { greedy, LONG } from '../support/chat.ts';
 import { Daemon } from '../support/daemon.ts';
-import { greedy, hosted, STORY, Visit } from './support.ts';
-
-// Long enough to be met in the middle: what was said is likelier to be said again, without an end.
-const LONG = { 'lamina.sampling': { temperature: 0, repeatPenalty: 0.3, maxTokens: 1500 } };
+import { hosted, STORY, Visit } from './support.ts';
 
 const host = hosted();
 

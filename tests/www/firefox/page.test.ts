@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Firefox } from '../../web/support/firefox.ts';
-import { conversationFile } from '../support/chat.ts';
+import { conversationFile, greedy } from '../support/chat.ts';
 import { INERT_ATTRIBUTES, INERT_ELEMENTS, XSS_CORPUS } from '../unit/xss_corpus.ts';
-import { FIREFOX, greedy, hosted, Visit } from './support.ts';
+import { FIREFOX, hosted, Visit } from './support.ts';
 
 const RICH = `# Title\n\nSome *text* with a [link](https://example.org).\n\n- one\n- two\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n
 \`\`\`js\n// a comment\nconst x = "text" + 1;\n\`\`\`\n\n> quoted\n`;

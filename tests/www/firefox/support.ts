@@ -29,11 +29,6 @@ export function hosted(): Host {
   return host;
 }
 
-/** Greedy, so that the same question has the same answer; `longest` tokens, 0 for no limit. */
-export function greedy(longest = 0): Record<string, unknown> {
-  return { 'lamina.sampling': { temperature: 0, maxTokens: longest, seed: 1 } };
-}
-
 // What the policy refused is an error of the page too.
 function begin(storage: Readonly<Record<string, unknown>>): void {
   if (location.protocol !== 'http:') return;

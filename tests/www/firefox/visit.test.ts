@@ -6,7 +6,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { greedy, hosted, STORY, Visit } from './support.ts';
+import { greedy, LONG } from '../support/chat.ts';
+import { hosted, STORY, Visit } from './support.ts';
 
 const host = hosted();
 
@@ -47,6 +48,7 @@ test('a first visit: threads, one click to an answer, the way on, and all of it 
   try {
     await here.page.reload();
     assert.equal(await here.answered(), third);
+    await here.badge('WebAssembly'); // while a model loads the examples move
     await here.click('.sidebar a, .sidebar button', 'New chat');
     await here.click('.example', STORY);
     await here.asked(STORY);
@@ -71,7 +73,7 @@ test('stop ends the answer with what there is, by button and by key; it can go o
   await here.page.press('Escape');
   const second = await here.answered();
   assert.ok(second.startsWith(first), `${JSON.stringify(second)} goes on from ${JSON.stringify(first)}`);
-}, { 'lamina.engine': 'wasm', ...greedy() }));
+}, { 'lamina.engine': 'wasm', ...LONG }));
 
 test('a model is kept without waiting for what the user lets the browser do, a conversation is saved', () => visit(async (here) => {
   await here.offlineReady();

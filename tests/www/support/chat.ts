@@ -12,6 +12,9 @@ export function greedy(longest = 0): Record<string, unknown> {
   return { 'lamina.sampling': { temperature: 0, maxTokens: longest, seed: 1 } };
 }
 
+/** Long enough to be met in the middle: what was said is likelier to be said again, without an end. */
+export const LONG = { 'lamina.sampling': { temperature: 0, repeatPenalty: 0.3, maxTokens: 1500 } };
+
 /** Until the question is the conversation's last. */
 export async function ask(page: Page, text: string): Promise<void> {
   await composer(page).fill(text);
