@@ -46,14 +46,14 @@ int usable_cpus() {
   return 1;
 }
 
-void ThreadPool::Signal::advance() {
+void Signal::advance() {
   value.fetch_add(1);
   if (sleepers.load() > 0) value.notify_all();
 }
 
 // The total order of the four operations on value and sleepers here and in advance() is what keeps
 // a sleeper from being missed: either advance() sees the sleeper or the sleeper sees the new value.
-void ThreadPool::Signal::wait_while(uint32_t seen, int spins) {
+void Signal::wait_while(uint32_t seen, int spins) {
   for (int i = 0; i < spins; ++i) {
     if (value.load(std::memory_order_acquire) != seen) return;
     relax();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A fixed set of workers for code that meets at barriers every few microseconds. The caller is
-// worker 0; a pool of one has no threads at all. Waiting spins, then sleeps.
+// worker 0; a pool of one has no threads at all. Waiting spins, then sleeps. Nothing of it
+// is inline: in WebAssembly not every file that includes this is compiled with atomics.
 #pragma once
 
 #include <atomic>
@@ -15,6 +16,14 @@ constexpr int kMaxThreads = 256;
 
 // CPUs that this process may use; at least 1.
 int usable_cpus();
+
+// A number that moves on, and who sleeps until it does.
+struct alignas(64) Signal {
+  std::atomic<uint32_t> value{0};
+  std::atomic<uint32_t> sleepers{0};
+  void advance();
+  void wait_while(uint32_t seen, int spins);
+};
 
 class ThreadPool {
  public:
@@ -38,14 +47,6 @@ class ThreadPool {
   explicit ThreadPool(int n_threads);
   static void* thread_main(void* thread);
   void work(int worker);
-
-  // A number that moves on, and who sleeps until it does.
-  struct alignas(64) Signal {
-    std::atomic<uint32_t> value{0};
-    std::atomic<uint32_t> sleepers{0};
-    void advance();
-    void wait_while(uint32_t seen, int spins);
-  };
 
   const int size_;
   const int spins_;

@@ -19,9 +19,8 @@ namespace {
 constexpr int kSpins = 30000;
 
 struct Crew {
-  std::atomic<uint32_t> round{0};     // moves on when there is work
-  std::atomic<uint32_t> sleepers{0};  // who waits for that, asleep
-  std::atomic<int> left{0};           // workers that have not finished this round
+  Signal round;              // moves on when there is work
+  std::atomic<int> left{0};  // workers that have not finished this round
   std::atomic<int> present{0};
   bool stop = false;
   int size = 0;  // of the pool at work
@@ -42,15 +41,15 @@ void sleep_while(std::atomic<uint32_t>&, uint32_t) {}
 void wake_all(std::atomic<uint32_t>&) {}
 #endif
 
-// As ThreadPool's in thread_pool.cc: the order of the four operations keeps a sleeper from being
-// missed.
-void advance_and_wake(std::atomic<uint32_t>& value, std::atomic<uint32_t>& sleepers) {
+}  // namespace
+
+// As in thread_pool.cc: the order of the four operations keeps a sleeper from being missed.
+void Signal::advance() {
   value.fetch_add(1);
   if (sleepers.load() > 0) wake_all(value);
 }
 
-void wait_for_change(std::atomic<uint32_t>& value, std::atomic<uint32_t>& sleepers, uint32_t seen,
-                     int spins) {
+void Signal::wait_while(uint32_t seen, int spins) {
   for (int i = 0; i < spins; ++i) {
     if (value.load(std::memory_order_acquire) != seen) return;
   }
@@ -59,16 +58,14 @@ void wait_for_change(std::atomic<uint32_t>& value, std::atomic<uint32_t>& sleepe
   sleepers.fetch_sub(1);
 }
 
-}  // namespace
-
 struct ThreadPool::Thread {};
 
 int crew_size() { return crew.present.load(); }
 
 void crew_enter(int worker) {
   crew.present.fetch_add(1);
-  for (uint32_t seen = crew.round.load();; ++seen) {
-    wait_for_change(crew.round, crew.sleepers, seen, kSpins);
+  for (uint32_t seen = crew.round.value.load();; ++seen) {
+    crew.round.wait_while(seen, kSpins);
     if (crew.stop) break;
     if (worker < crew.size) crew.function(crew.context, worker);
     crew.left.fetch_sub(1);
@@ -78,16 +75,10 @@ void crew_enter(int worker) {
 
 void crew_dismiss() {
   crew.stop = true;
-  advance_and_wake(crew.round, crew.sleepers);
+  crew.round.advance();
 }
 
 int usable_cpus() { return 1 + crew_size(); }
-
-void ThreadPool::Signal::advance() { advance_and_wake(value, sleepers); }
-
-void ThreadPool::Signal::wait_while(uint32_t seen, int spins) {
-  wait_for_change(value, sleepers, seen, spins);
-}
 
 ThreadPool::ThreadPool(int n_threads) : size_(n_threads), spins_(kSpins) {}
 
@@ -113,7 +104,7 @@ void ThreadPool::run(Function function, void* context) {
   crew.context = context;
   crew.size = size_;
   crew.left.store(crew.present.load());
-  advance_and_wake(crew.round, crew.sleepers);
+  crew.round.advance();
   function(context, 0);
   while (crew.left.load(std::memory_order_acquire) > 0) {
   }
