@@ -1,98 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// The worker's host in Node: answers, moves and losses that meet. A GPU is played by the module's CPU
-// engine, so that a test can hold it anywhere, break it, or lose it.
+// The worker's host in Node: answers, moves and losses that meet.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import type { Model, Session, TokenEvent } from '../../../web/abi/module.ts';
 import { AsyncQueue } from '../../../web/engine/async_queue.ts';
 import { LaminaError } from '../../../web/engine/errors.ts';
 import type { GenerateRequest, GenerationEvent } from '../../../web/engine/transport.ts';
 import type { Notice } from '../../../web/engine/types.ts';
-import { Arrivals } from '../../../web/engine/worker/arrivals.ts';
 import { setAssets } from '../../../web/engine/worker/assets.ts';
 import { LocalHost } from '../../../web/engine/worker/host.ts';
-import type { Runner, RunnerParts } from '../../../web/engine/worker/runner.ts';
+import type { RunnerParts } from '../../../web/engine/worker/runner.ts';
 import { WebGpuRunner } from '../../../web/engine/worker/webgpu_runner.ts';
 import { StaticServer } from './browser.ts';
+import { Gate, made, PlayedGpu, reset, script } from './played_gpu.ts';
 import { converted, SOURCE } from './support.ts';
 
-/** Something that a test lets go. */
-class Gate {
-  release = () => {};
-  reached = () => {};
-  readonly arrived: Promise<void>;
-  readonly #open: Promise<void>;
-
-  constructor() {
-    this.#open = new Promise((done) => (this.release = done));
-    this.arrived = new Promise((done) => (this.reached = done));
-  }
-
-  async pass(): Promise<void> {
-    this.reached();
-    await this.#open;
-  }
-}
-
-/** What the next GPUs do in these places. Their weights are the module's, which has them by then. */
-const script = {
-  load: async (_: AbortSignal): Promise<void> => {},
-  step: async (): Promise<void> => {},
-  export: async (): Promise<void> => {},
-  adopted: async (): Promise<void> => {},
-};
-const usual = { ...script };
-let made: PlayedGpu[] = [];
-
-class PlayedGpu implements Runner {
-  readonly kind = 'webgpu';
-  readonly device = 'played';
-  readonly memory = { weights: 0, kv: 0, activations: 0 };
-  readonly engine: Runner['engine'];
-  readonly arrivals: Arrivals;
-  waits: Promise<void> | undefined;
-  disposed = false;
-
-  constructor(model: Model, { signal }: RunnerParts) {
-    this.engine = model.createEngine({ context: 1024, threads: 1 });
-    this.arrivals = new Arrivals((_, stop) => script.load(stop), signal);
-    made.push(this);
-  }
-
-  abandon(): void {}
-  async step(session: Session): Promise<TokenEvent[]> {
-    await script.step();
-    if (this.disposed) throw new LaminaError('device', 'it was destroyed in the middle of a step');
-    this.arrivals.check();
-    this.waits = this.arrivals.complete ? undefined : this.arrivals.next;
-    return this.waits ? [] : session.step();
-  }
-  async opTimes() {
-    return this.engine.profile(1);
-  }
-  async exportKv(session: Session) {
-    await script.export();
-    return session.exportKv();
-  }
-  async adopt(session: Session, kv: Uint16Array, positions: number) {
-    session.moveTo(this.engine, kv, positions);
-    await script.adopted();
-  }
-  dispose(): void {
-    this.disposed = true;
-    this.arrivals.stop();
-    this.engine.dispose();
-  }
-}
-
 const SENTENCE = 'Once upon a time there was an owl who lived in a tall tree. ';
-const request = (more: Partial<GenerateRequest> = {}): GenerateRequest => ({
+const REQUEST: GenerateRequest = {
   prompt: { kind: 'text', text: SENTENCE }, sampling: { temperature: 0 }, stop: [], seed: 1,
-  ignoreEos: true, maxTokens: 24, ...more,
-});
+  ignoreEos: true, maxTokens: 24,
+};
 const never = new AbortController().signal;
 const ignore = () => {};
 
@@ -115,10 +44,7 @@ before(async () => {
   assert.ok(wanted.length > 40);
 });
 after(() => server?.close());
-beforeEach(() => {
-  Object.assign(script, usual);
-  made = [];
-});
+beforeEach(reset);
 
 async function opened(engine: 'auto' | 'webgpu' | 'wasm'): Promise<LocalHost> {
   notices = new AsyncQueue();
@@ -150,12 +76,11 @@ async function rest(events: AsyncIterable<GenerationEvent>): Promise<string> {
   return text;
 }
 
-const answer = (host: LocalHost, more?: Partial<GenerateRequest>, signal = never) =>
-  rest(host.generate(request(more), signal));
+const answer = (host: LocalHost, signal = never) => rest(host.generate(REQUEST, signal));
 
 /** An answer after its first token, and the text of that. */
 async function begun(host: LocalHost, signal = never) {
-  const events = host.generate(request(), signal);
+  const events = host.generate(REQUEST, signal);
   for (;;) {
     const { value } = await events.next();
     if (value?.kind === 'token' && value.text !== '') return { events, text: value.text };
@@ -239,7 +164,7 @@ test('an answer aborted while weights come, while it moves, while a device is ma
   script.load = () => gates[0]!.pass();
   const loaded = host.start(ignore);
   await host.usable;
-  const waiting = host.generate(request(), stops[0]!.signal);
+  const waiting = host.generate(REQUEST, stops[0]!.signal);
   assert.equal((await waiting.next()).value?.kind, 'started');
   stops[0]!.abort();
   assert.equal(await rest(waiting), ' [cancelled]');
@@ -269,7 +194,7 @@ test('an answer aborted while weights come, while it moves, while a device is ma
   stops[2]!.abort();
   gates[2]!.release();
   assert.match(lost.text + await rest2, / \[cancelled\]$/);
-  script.step = usual.step;
+  reset();
   assert.equal(host.info().engine, 'webgpu');
   assert.equal(await answer(host), wanted);
 });
@@ -293,7 +218,7 @@ test('a queued answer that is aborted ends before those that it waits for', asyn
   const host = await started('wasm');
   const { events, text } = await begun(host);
   const stop = new AbortController();
-  const queued = answer(host, {}, stop.signal);
+  const queued = answer(host, stop.signal);
   const behind = answer(host);
   await settle();
   stop.abort();
