@@ -4,7 +4,7 @@
 set -u
 if ! command -v spirv-val >/dev/null; then
   echo "skipped: spirv-val is not installed (spirv-tools)"
-  exit 0
+  exit 77
 fi
 n=0 bad=0
 for module in "$1"/*.spv; do

@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 skip() {
   echo "skipped: $1"
-  exit 0
+  exit 77
 }
 for tool in npm curl; do
   command -v "$tool" >/dev/null || skip "no $tool here"
@@ -28,5 +28,7 @@ ln -s "$kept/node_modules" node_modules
 cp "$here"/*.mjs .
 
 SCHEMA=$SOURCE/protocol/lamina.v1.schema.json WORK=$work \
-  "$node" --test --test-concurrency=1 --test-timeout=300000 "$1.test.mjs" || fail "$1.test.mjs"
+  "$node" --test --test-concurrency=1 --test-timeout=300000 "$1.test.mjs" 2>&1 | tee log
+[ "${PIPESTATUS[0]}" -eq 0 ] || fail "$1.test.mjs"
 finish
+! grep -q '^skipped: ' log || exit 77
