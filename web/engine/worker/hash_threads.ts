@@ -13,7 +13,10 @@ interface Waiting {
   reject: (error: unknown) => void;
 }
 
+const PATIENCE_MS = 10_000; // with a thread that is to end
+
 class HashThread {
+  #last: Promise<unknown> = Promise.resolve(); // checks end in their order
   readonly waiting = new Map<number, Waiting>();
   readonly #worker: AnyWorker;
   #next = 0;
@@ -24,10 +27,21 @@ class HashThread {
 
   check(bytes: Bytes, sha256: string, place?: Uint8Array): Promise<Checked> {
     const id = this.#next++;
-    return new Promise((resolve, reject) => {
+    const checked = new Promise<Checked>((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
       this.#worker.postMessage({ id, bytes, sha256, place }, [bytes.buffer]);
     });
+    this.#last = checked.catch(() => {});
+    return checked;
+  }
+
+  /** Ends it after what it has been asked, or when that does not come. */
+  async end(): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise((done) => (timer = setTimeout(done, PATIENCE_MS)));
+    await Promise.race([this.#last, late]);
+    clearTimeout(timer);
+    this.stop('stopped');
   }
 
   stop(why: string): void {
@@ -71,8 +85,9 @@ export class HashThreads implements Hasher {
     return least.check(bytes, sha256, place);
   }
 
-  stop(): void {
+  /** Resolves when no thread writes to a place any more. */
+  async stop(): Promise<void> {
     this.#stopped = true;
-    this.#started.then((threads) => threads.forEach((thread) => thread.stop('stopped')));
+    await Promise.all((await this.#started).map((thread) => thread.end()));
   }
 }

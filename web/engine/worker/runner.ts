@@ -30,7 +30,7 @@ export async function* loadShards(
   try {
     yield* parts.stored.shards(parts.signal, parts.onLoaded, { ...options, hasher });
   } finally {
-    hasher.stop();
+    await hasher.stop(); // the next load may write to the same places
   }
 }
 
