@@ -8,22 +8,12 @@ import type { Page } from 'playwright-core';
 import { open } from '../support/browser.ts';
 import { importConversation } from '../support/chat.ts';
 import { hosted } from '../support/host.ts';
-import { INERT_ATTRIBUTES, INERT_ELEMENTS, XSS_CORPUS } from '../unit/xss_corpus.ts';
+import { INERT, notInert } from '../support/inert.ts';
+import { XSS_CORPUS } from '../unit/xss_corpus.ts';
 
 const host = hosted({ isolated: false });
 
-// What in the answers could do something.
-const found = (page: Page) => page.evaluate(({ elements, attributes }) => {
-  const bad: string[] = [];
-  for (const element of document.querySelectorAll('.markdown *')) {
-    if (!elements.includes(element.localName)) bad.push(element.outerHTML.slice(0, 200));
-    for (const { name, value } of element.attributes) {
-      const good = attributes.includes(name);
-      if (!good || (name === 'href' && !/^(https?:|mailto:)/i.test(value))) bad.push(`${name}=${value}`);
-    }
-  }
-  return bad;
-}, { elements: INERT_ELEMENTS, attributes: INERT_ATTRIBUTES });
+const found = (page: Page) => page.evaluate(notInert, INERT);
 
 test('the corpus is inert, as answers and as questions', async () => {
   const { page, context, errors } = await open(host.browser, host.server.url);

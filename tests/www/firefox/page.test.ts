@@ -5,7 +5,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Firefox } from '../../web/support/firefox.ts';
 import { conversationFile, greedy } from '../support/chat.ts';
-import { INERT_ATTRIBUTES, INERT_ELEMENTS, XSS_CORPUS } from '../unit/xss_corpus.ts';
+import { INERT, notInert } from '../support/inert.ts';
+import { XSS_CORPUS } from '../unit/xss_corpus.ts';
 import { FIREFOX, hosted, Visit } from './support.ts';
 
 const RICH = `# Title\n\nSome *text* with a [link](https://example.org).\n\n- one\n- two\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n
@@ -39,25 +40,12 @@ test('Markdown is drawn, its code in colours', async () => {
   await here.page.close();
 });
 
-// What in the answers could do something.
-const found = (here: Visit) => here.page.run(({ elements, attributes }) => {
-  const bad: string[] = [];
-  for (const element of document.querySelectorAll('.markdown *')) {
-    if (!elements.includes(element.localName)) bad.push(element.outerHTML.slice(0, 200));
-    for (const { name, value } of element.attributes) {
-      const good = attributes.includes(name);
-      if (!good || (name === 'href' && !/^(https?:|mailto:)/i.test(value))) bad.push(`${name}=${value}`);
-    }
-  }
-  return bad;
-}, { elements: INERT_ELEMENTS, attributes: INERT_ATTRIBUTES });
-
 async function corpusIsInert(firefox: Firefox, { untyped = false } = {}): Promise<void> {
   const here = await Visit.begin(firefox, host.server.url);
   if (untyped) assert.equal(await here.page.run(() => 'trustedTypes' in globalThis), false);
   await imported(here, 'Hostile', XSS_CORPUS.flatMap((text) => [text, text]));
   await here.page.until(() => document.querySelector('.hljs-tag') !== null);
-  assert.deepEqual(await found(here), []);
+  assert.deepEqual(await here.page.run(notInert, INERT), []);
   assert.equal(await here.page.run(() => typeof (globalThis as { xss?: unknown }).xss), 'undefined');
   const { requests, dialogs, errors } = here.page;
   assert.deepEqual(requests.filter((url) => !url.startsWith(host.server.url) && !/^(blob|data|about):/.test(url)), []);
