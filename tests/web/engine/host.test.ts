@@ -92,13 +92,19 @@ async function settle(): Promise<void> {
   for (let i = 0; i < 50; ++i) await new Promise((next) => setImmediate(next));
 }
 
-test('an answer that begins while an idle engine moves', async () => {
+/** An engine with a conversation that moves to the CPU, and waits at the gate for its KV. */
+async function movingWhileIdle() {
   const host = await onGpu();
   await answer(host);
   const gate = new Gate();
   script.export = () => gate.pass();
   const moved = host.switchTo('wasm', ignore);
   await gate.arrived;
+  return { host, gate, moved };
+}
+
+test('an answer that begins while an idle engine moves', async () => {
+  const { host, gate, moved } = await movingWhileIdle();
   const step = new Gate();
   script.step = () => step.pass();
   const asked = answer(host);
@@ -200,12 +206,7 @@ test('an answer aborted while weights come, while it moves, while a device is ma
 });
 
 test('times per op, and a move meanwhile', async () => {
-  const host = await onGpu();
-  await answer(host);
-  const gate = new Gate();
-  script.export = () => gate.pass();
-  const moved = host.switchTo('wasm', ignore);
-  await gate.arrived;
+  const { host, gate, moved } = await movingWhileIdle();
   const times = host.opTimes();
   await settle();
   gate.release();
