@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For everybody: axe finds nothing on any page in any theme, and a conversation needs no pointer.
+// For everybody: axe finds nothing on any page in any theme, views scroll and the page does not, and a
+// conversation needs no pointer.
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -29,13 +30,22 @@ async function violations(page: Page): Promise<string[]> {
   return all.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} ${failureSummary ?? ''}`));
 }
 
+// Whatever takes the focus could push the frame out of sight then.
+const pageScrolls = (page: Page) => page.evaluate(() => {
+  const { scrollHeight, clientHeight } = document.documentElement;
+  return scrollHeight > clientHeight;
+});
+
 for (const theme of ['light', 'dark']) {
   for (const [device, width, height] of [['desktop', 1280, 800], ['mobile', 390, 844]] as const) {
     test(`axe finds nothing: ${theme}, ${device}`, async () => {
       const { page, context } = await open(host.browser, host.server.url, { 'lamina.theme': theme, 'lamina.engine': 'wasm', ...greedy(24) });
       await page.setViewportSize({ width, height });
       const seen: string[] = [];
-      const look = async (where: string) => seen.push(...(await violations(page)).map((one) => `${where}: ${one}`));
+      const look = async (where: string) => {
+        seen.push(...(await violations(page)).map((one) => `${where}: ${one}`));
+        if (await pageScrolls(page)) seen.push(`${where}: the page itself scrolls, and not its view`);
+      };
       await look('empty');
       await ask(page, 'Tell me a story about an owl and a bell.');
       await answered(page);
